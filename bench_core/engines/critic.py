@@ -1,0 +1,136 @@
+"""Recovery against a trained critic: one network per trial, stacked along the trial axis."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from bench_core.engines.noise import draw
+from bench_core.engines.optim import Adam
+from bench_core.engines.recovery import GradientMethod, Loss, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench_core.problems import Problem
+
+
+class Critic:
+    """B networks R^d -> R with the layers ``widths``, ReLU between them; no hidden layer makes it linear.
+
+    Initialised as ``torch.nn.Linear`` does, uniformly within 1/sqrt(fan-in), each trial from its own stream.
+
+    Attributes:
+        parameters: per layer weights ``(B, fan_in, fan_out)`` and biases ``(B, 1, fan_out)``.
+    """
+
+    def __init__(self, task: Task, widths: tuple[int, ...]) -> None:
+        self.parameters: list[torch.Tensor] = []
+        sizes = [task.observed.shape[-1], *widths, 1]
+        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            bound = 1 / math.sqrt(fan_in)
+            for part, rows in (("weights", fan_in), ("biases", 1)):
+                uniform = draw(task.trials, f"critic-{layer}-{part}", (rows, fan_out), "uniform")
+                self.parameters.append((2 * uniform - 1) * bound)
+
+    def require_grad(self, required: bool) -> None:
+        """Say whether losses are differentiated with respect to the parameters."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(required)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the critic of each sample: ``(B, n, d)`` -> ``(B, n)``."""
+        hidden, _ = self._hidden(x)
+        # Multiply-and-sum, not a product with one column: it rounds alike at every batch width.
+        return (hidden * self.parameters[-2].mT).sum(-1) + self.parameters[-1].squeeze(-1)
+
+    def input_gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient with respect to the input: ``(B, n, d)`` -> ``(B, n, d)``.
+
+        In closed form, since a ReLU network is linear around almost every point: no second backward pass is needed
+        to differentiate a gradient penalty.
+        """
+        _, masks = self._hidden(x)
+        gradient = self.parameters[-2].mT.expand(*x.shape[:-1], -1)  # (B, n, width of the last hidden layer)
+        for weights, mask in zip(reversed(self.parameters[:-2:2]), reversed(masks), strict=True):
+            gradient = (gradient * mask) @ weights.mT
+        return gradient
+
+    def _hidden(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        masks = []
+        for weights, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
+            x = (x @ weights + bias).relu()
+            masks.append((x.detach() > 0).to(x.dtype))
+        return x, masks
+
+
+class CriticMethod(GradientMethod):
+    """Descend a loss that a critic defines, while the critic ascends it; both by Adam with the same learning rate.
+
+    A gradient step is ``n_critic - 1`` steps of the critic alone and one step of both players at once, from the same
+    samples (simultaneous descent-ascent). Subclasses define the two losses only, so that nothing else differs.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"recovery", "samples"})
+
+    n_critic: int = Field(1, ge=1, le=10_000)
+    """Critic steps per gradient step."""
+    hidden_layers: int = Field(1, ge=0, le=8)
+    """Hidden ReLU layers of the critic, each as wide as the lowest power of two above d; 0 makes it linear."""
+
+    @abstractmethod
+    def critic_loss(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, task: Task) -> torch.Tensor:
+        """Return what the critic minimises: samples ``(B, m, d)`` and ``(B, n, d)`` -> ``(B,)``."""
+
+    @abstractmethod
+    def generator_loss(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, task: Task) -> torch.Tensor:
+        """Return what the model's parameters minimise, ``(B,)``."""
+
+    def after_critic_step(self, critic: Critic) -> None:
+        """Project the critic back to where it may be; nothing by default."""
+
+    def objective(self, task: Task) -> Loss:
+        raise TypeError(f"{self.name} has two losses and no single objective")
+
+    def gradient(self, task: Task) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        import torch
+
+        critic = Critic(task, (_lowest_power_of_two_above(task.observed.shape[-1]),) * self.hidden_layers)
+        adam = Adam(critic.parameters)
+
+        def ascend(fake: torch.Tensor) -> None:
+            critic.require_grad(True)
+            loss = self.critic_loss(critic, task.observed, fake, task)
+            gradients = torch.autograd.grad(loss.sum(), critic.parameters, allow_unused=True)
+            critic.require_grad(False)
+            # The last bias cancels in a difference of means.
+            used = [
+                torch.zeros_like(parameter) if gradient is None else gradient
+                for gradient, parameter in zip(gradients, critic.parameters, strict=True)
+            ]
+            adam.step(used, task.lr)
+            self.after_critic_step(critic)
+            task.spend(critic_steps=1)
+
+        def evaluate(theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            for _ in range(self.n_critic - 1):
+                ascend(task.sample(theta))
+            leaf = theta.detach().requires_grad_()
+            fake = task.sample(leaf)
+            loss = self.generator_loss(critic, task.observed, fake, task)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+            ascend(fake.detach())
+            return loss.detach(), gradient
+
+        return evaluate
+
+    def working_set(self, problem: Problem) -> int:
+        return 2 * super().working_set(problem)
+
+
+def _lowest_power_of_two_above(d: int) -> int:
+    return 1 << d.bit_length()

@@ -1,0 +1,1 @@
+"""Batch -> rows: in this process, or in worker processes."""

@@ -1,0 +1,219 @@
+"""Run one batch and return a row per trial. A failure of the method is an outcome, never an exception here."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench_core.metrics import MeasuredMetric
+from bench_core.plan import Job
+from bench_core.seeds import Streams
+from bench_core.trials import Fit, Trials
+from bench_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from bench_core.plugins import Plugins
+    from bench_core.problems import Problem
+
+Row = dict[str, Any]
+Progress = Callable[[float], None]
+
+
+class TimeoutExceeded(BaseException):
+    """The batch took longer than its limit. No ``Exception``: a method's own ``except`` must not catch it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where batches run; plain data, the same for every batch of a run."""
+
+    device: str
+    """``cpu``, ``cuda`` or ``cuda:1``."""
+    data: Path | None
+    """Folder of data sets (``--data``)."""
+    artifacts: Path | None
+    """Folder below which each batch has its workspace."""
+
+
+def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = lambda share: None) -> list[Row]:
+    """Run a batch; when it raises, halve it until the guilty trials are alone. Return a row per trial.
+
+    Too little memory halves the number of trials that run together instead; their rows say so by ``batch_size``.
+    """
+    if job.cell.skipped:
+        return [{**_identity(job, 0), "status": "skipped", "reason": job.cell.skipped}]
+    try:
+        return _run(job, plugins, setting, progress)
+    except Exception as error:  # whatever a method raises is an outcome of its trials
+        if _out_of_memory(error) and job.width > 2:
+            return _run_narrower(job, plugins, setting, progress)
+        if len(job.repeats) == 1:
+            return [failed_row(job, "error", f"{type(error).__name__}: {error}", traceback.format_exc())]
+    return [row for half in job.halves() for row in run_job(half, plugins, setting, progress)]
+
+
+def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> Row:
+    """Return the row of the only trial of ``job``, which failed."""
+    return {**_identity(job, job.repeats[0]), "status": status, "reason": reason, "traceback": trace}
+
+
+def _run_narrower(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
+    width = max(2, job.width // 2)
+    groups: dict[int, list[int]] = {}
+    for repeat in job.repeats:
+        groups.setdefault(repeat // width, []).append(repeat)
+    narrower = [Job(job.cell, tuple(group), width) for group in groups.values()]
+    return [row for part in narrower for row in run_job(part, plugins, setting, progress)]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
+    cell = job.cell
+    problem = plugins.problems.get(cell.problem)(**cell.problem_params)
+    method = plugins.methods.get(cell.method)(**cell.method_params)
+    started = time.perf_counter()
+    drawn = {repeat: problem.draw(Streams(*cell.data_path(repeat)), setting.data) for repeat in job.repeats}
+    digests = {repeat: _digest(arrays) for repeat, arrays in drawn.items()}
+    slots = _slots(job)
+    workspace = Workspace(setting.artifacts / job.name if setting.artifacts else None)
+    trials = _trials(job, problem, [drawn[repeat] for repeat in slots], setting, workspace, progress)
+    fit = method.fit(trials)
+    _check(fit)
+    failures = {**problem.failures(trials, fit), **fit.failures}
+    measured = _measure(cell.metrics, plugins, trials, fit)
+    _synchronise(trials)
+    seconds = (time.perf_counter() - started) / len(job.repeats)
+    rows = []
+    for repeat in job.repeats:
+        slot = repeat % job.width
+        row = _identity(job, repeat) | {"seconds": seconds, "data_digest": digests[repeat]}
+        row |= {f"budget.{name}": _at(count, slot) for name, count in fit.budget.items()}
+        row |= _path(fit, slot)
+        if slot in failures:
+            row |= {"status": "nan", "reason": failures[slot]}
+        else:
+            row |= {"status": "ok", **{f"metric.{name}": float(values[slot]) for name, values in measured.items()}}
+        rows.append(row)
+    return rows
+
+
+def _identity(job: Job, repeat: int) -> Row:
+    cell = job.cell
+    return {
+        "trial_id": cell.trial_id(repeat),
+        "suite": cell.suite,
+        "problem": cell.problem,
+        "method": cell.method,
+        "label": cell.label,
+        "repeat": repeat,
+        "seed": cell.seed,
+        "split": cell.split,
+        "device": cell.device,
+        "dtype": cell.method_params.get("dtype", "float32"),
+        "batch_size": job.width,
+        "slot": repeat % job.width,
+        "method_version": cell.method_version,
+        "method_digest": cell.method_digest,
+        "problem_version": cell.problem_version,
+        "problem_digest": cell.problem_digest,
+        "spec": cell.spec(repeat),
+    }
+
+
+def _slots(job: Job) -> list[int]:
+    """Return the repeat in each slot: every trial in its own, copies of the first one in the slots left over."""
+    slots = [job.repeats[0]] * job.width
+    for repeat in job.repeats:
+        slots[repeat % job.width] = repeat
+    return slots
+
+
+def _trials(
+    job: Job,
+    problem: Problem,
+    drawn: Sequence[Mapping[str, np.ndarray]],
+    setting: Setting,
+    workspace: Workspace,
+    progress: Progress,
+) -> Trials:
+    import numpy as np
+    import torch
+
+    device = torch.device(setting.device)
+    dtype = {"float32": torch.float32, "float64": torch.float64}[job.cell.method_params.get("dtype", "float32")]
+
+    def stack(name: str) -> torch.Tensor:
+        tensor = torch.from_numpy(np.stack([arrays[name] for arrays in drawn]))
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+    return Trials(
+        problem=problem,
+        data={name: stack(name) for name in drawn[0]},
+        streams=[Streams(*job.cell.noise_path(repeat)) for repeat in _slots(job)],
+        device=device,
+        dtype=dtype,
+        workspace=workspace,
+        progress=progress,
+    )
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    import numpy as np
+
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _check(fit: object) -> None:
+    if not isinstance(fit, Fit):
+        raise TypeError(f"fit must return a bench_core.Fit, got {type(fit).__name__}")
+
+
+def _measure(names: Sequence[str], plugins: Plugins, trials: Trials, fit: Fit) -> dict[str, list[float]]:
+    measured = dict(fit.metrics)
+    for name in names:
+        metric = plugins.metrics.get(name)
+        if isinstance(metric, MeasuredMetric) and name not in measured:
+            measured[name] = metric.measure(trials, fit)
+    for name, values in measured.items():
+        if tuple(values.shape) != (trials.width,):
+            raise ValueError(f"metric {name!r} must have the shape ({trials.width},), got {tuple(values.shape)}")
+    return {name: values.tolist() for name, values in measured.items()}
+
+
+def _synchronise(trials: Trials) -> None:
+    import torch
+
+    if trials.device.type == "cuda":
+        torch.cuda.synchronize(trials.device)
+
+
+def _at(count: int | torch.Tensor, slot: int) -> int:
+    return count if isinstance(count, int) else int(count[slot])
+
+
+def _path(fit: Fit, slot: int) -> Row:
+    if fit.path is None:
+        return {}
+    return {
+        "path.step": list(fit.path.steps),
+        "path.loss": fit.path.loss[slot].tolist(),
+        "path.error": fit.path.error[slot].tolist(),
+    }

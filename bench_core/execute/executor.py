@@ -1,0 +1,110 @@
+"""What runs batches: the events that an executor yields, and the one that runs them in this process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench_core.environment import torch_facts
+from bench_core.execute.batch import Row, Setting, TimeoutExceeded, failed_row, run_job
+from bench_core.plan import Job
+from bench_core.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process is ready to compute; ``facts`` say on what."""
+
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A batch is under way; ``share`` of it is done."""
+
+    job: Job
+    share: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All trials of ``job`` have become rows."""
+
+    job: Job
+    rows: list[Row]
+
+
+Event = Started | Advanced | Finished
+
+
+class Executor(Protocol):
+    """Runs batches and yields what happens; closing the iterator stops all work at once."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """Run every job."""
+
+
+class Inline:
+    """One batch after another in this process, one thread; for debugging and for embedding."""
+
+    def __init__(self, plugins: Plugins, setting: Setting, timeout: float) -> None:
+        self._plugins, self._setting, self._timeout = plugins, setting, timeout
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """Run every job, leaving torch's number of threads as it was."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield Started(torch_facts(self._setting.device))
+            for job in jobs:
+                yield Finished(job, self._run(job))
+        finally:
+            torch.set_num_threads(threads)
+
+    def _run(self, job: Job) -> list[Row]:
+        try:
+            with _time_limit(self._timeout):
+                return run_job(job, self._plugins, self._setting)
+        except TimeoutExceeded:
+            return self._after_timeout(job)
+
+    def _after_timeout(self, job: Job) -> list[Row]:
+        singles = alone(job)
+        if not singles:
+            return [failed_row(job, "timeout", timeout_reason(self._timeout))]
+        return [row for single in singles for row in self._run(single)]
+
+
+def alone(job: Job) -> list[Job]:
+    """Return a job per trial, or nothing where it is one trial already."""
+    return job.split([[repeat] for repeat in job.repeats]) if len(job.repeats) > 1 else []
+
+
+def timeout_reason(timeout: float) -> str:
+    """Return the reason in the row of a trial that took too long."""
+    return f"took longer than {timeout:g} s alone"
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise ``TimeoutExceeded`` in the block after ``seconds``, where signals exist and reach this thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(signum: int, frame: object) -> None:
+        raise TimeoutExceeded
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,191 @@
+"""Worker processes that can be killed: as many as cores, or one per GPU, each with one thread."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any
+
+from bench_core.errors import BenchError
+from bench_core.execute import worker
+from bench_core.execute.batch import Row, Setting, failed_row
+from bench_core.execute.executor import Advanced, Event, Finished, Started, alone, timeout_reason
+from bench_core.plan import Job
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+    from bench_core.plugins import PluginSources
+
+PRELOAD = ["torch", "bench_core.execute.worker", "bench_core.engines.recovery", "bench_core.kernels"]
+DEATHS_ALONE = 2
+"""A trial that is alone in its process when it dies this often is guilty."""
+
+
+def default_workers(device: str) -> int:
+    """Return as many workers as this process may use cores, or as there are GPUs."""
+    if device == "cuda":
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    link: Connection
+    setting: Setting
+    ready: bool = False
+    job: Job | None = None
+    started: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.job is None
+
+
+@dataclass
+class _State:
+    """The batches of one run: what waits, and what trials that died have cost."""
+
+    waiting: Iterator[Job]
+    again: deque[Job] = field(default_factory=deque)
+    deaths: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, list[Row]] = field(default_factory=dict)
+
+    def next(self) -> Job | None:
+        return self.again.popleft() if self.again else next(self.waiting, None)
+
+
+class Processes:
+    """Runs batches in worker processes.
+
+    A worker that dies is replaced and its batch narrowed down to the guilty trial; a batch over its time limit is
+    killed and its trials run alone. Rows come back to this process, which alone writes.
+    """
+
+    def __init__(self, sources: PluginSources, setting: Setting, timeout: float, workers: int) -> None:
+        self._sources, self._setting, self._timeout, self._count = sources, setting, timeout, workers
+        self._workers: list[_Worker] = []
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+        """Run every job; on any exit, Ctrl-C included, no worker is left."""
+        state = _State(iter(jobs))
+        try:
+            self._workers = [self._start(index) for index in range(self._count)]
+            while True:
+                yield from self._step(state)
+                if not any(worker.job for worker in self._workers) and all(w.ready for w in self._workers):
+                    return
+        finally:
+            for each in self._workers:
+                self._stop(each)
+
+    def _step(self, state: _State) -> Iterator[Event]:
+        for each in self._workers:
+            if each.idle and (job := state.next()) is not None:
+                each.job, each.started = job, None
+                with suppress(OSError):  # it just died, which its sentinel will tell
+                    each.link.send(job)
+        if any(each.job or not each.ready for each in self._workers):
+            yield from self._listen(state)
+
+    def _listen(self, state: _State) -> Iterator[Event]:
+        objects: list[Any] = [each.link for each in self._workers] + [each.process.sentinel for each in self._workers]
+        happened = connection.wait(objects, self._patience())
+        for index, each in enumerate(self._workers):
+            if each.link in happened:
+                yield from self._receive(each, state)
+            elif each.process.sentinel in happened:
+                yield from self._died(index, each, state)
+            elif self._late(each):
+                yield from self._too_slow(index, each, state)
+
+    def _receive(self, each: _Worker, state: _State) -> Iterator[Event]:
+        try:
+            kind, content = each.link.recv()
+        except (EOFError, OSError):
+            yield from self._died(self._workers.index(each), each, state)
+            return
+        if kind == "ready":
+            each.ready = True
+            yield Started(content)
+        elif kind == "started":
+            each.started = time.monotonic()
+        elif kind == "progress" and each.job is not None:
+            yield Advanced(each.job, content)
+        elif kind == "rows" and each.job is not None:
+            job, each.job, each.started = each.job, None, None
+            yield Finished(job, content)
+
+    def _patience(self) -> float:
+        """Return the seconds until the first batch is over its limit."""
+        limits = [each.started + self._timeout for each in self._workers if each.started is not None]
+        return max(0.0, min([*limits, time.monotonic() + 1.0]) - time.monotonic())
+
+    def _late(self, each: _Worker) -> bool:
+        return each.started is not None and time.monotonic() - each.started >= self._timeout
+
+    def _too_slow(self, index: int, each: _Worker, state: _State) -> Iterator[Event]:
+        job = each.job
+        self._replace(index, each)
+        if job is None:
+            return
+        singles = alone(job)
+        state.again.extend(singles)
+        if not singles:
+            yield Finished(job, [failed_row(job, "timeout", timeout_reason(self._timeout))])
+
+    def _died(self, index: int, each: _Worker, state: _State) -> Iterator[Event]:
+        each.process.join()
+        code = each.process.exitcode
+        if not each.ready:
+            raise BenchError(f"a worker process ended before it was ready (exit code {code}); try --executor inline")
+        job = each.job
+        self._replace(index, each)
+        if job is None:
+            return
+        if len(job.repeats) > 1:
+            state.again.extend(job.halves())
+            return
+        state.deaths[job.name] = state.deaths.get(job.name, 0) + 1
+        if state.deaths[job.name] < DEATHS_ALONE:
+            state.again.append(job)
+        else:
+            yield Finished(job, [failed_row(job, "error", f"its worker process died ({_how(code)})")])
+
+    def _start(self, index: int) -> _Worker:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOAD)
+        # Before the fork server starts, so that no thread pool is ever made.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        ours, theirs = context.Pipe()
+        setting = self._setting
+        if setting.device == "cuda":
+            setting = replace(setting, device=f"cuda:{index % default_workers('cuda')}")
+        process = context.Process(target=worker.work, args=(theirs, self._sources, setting), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, setting)
+
+    def _replace(self, index: int, each: _Worker) -> None:
+        self._stop(each)
+        self._workers[index] = self._start(index)
+
+    @staticmethod
+    def _stop(each: _Worker) -> None:
+        each.link.close()
+        each.process.kill()
+        each.process.join()
+
+
+def _how(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

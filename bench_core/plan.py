@@ -1,0 +1,289 @@
+"""Suite x plugins -> cells -> trials: data, never objects, and without torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from bench_core import NUMERICS_VERSION
+from bench_core.errors import PluginError, SuiteError, suggest
+from bench_core.metrics import DerivedMetric
+from bench_core.parameters import Parameters
+from bench_core.seeds import canonical, short_id
+
+if TYPE_CHECKING:
+    from bench_core.methods import Method
+    from bench_core.metrics import Metric
+    from bench_core.plugins import Offers, Plugins
+    from bench_core.problems import Problem
+    from bench_core.suite import MethodEntry, ProblemEntry, Suite
+
+# Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded; never one, since a matrix product
+# of one row takes another path than one of two. A GPU wants many trials at once, a core wants them in its cache.
+WIDTHS = {"cpu": (50, 25, 10, 5, 2), "cuda": (1000, 500, 250, 100, 50, 25, 10, 5, 2)}
+WORKING_SET = {"cpu": 8 << 20, "cuda": 4 << 30}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One problem with one set of parameters x one label, as plain data that any process can execute."""
+
+    suite: str
+    label: str
+    method: str
+    method_params: Mapping[str, Any]
+    method_version: str
+    method_digest: str
+    control: bool
+    problem: str
+    problem_params: Mapping[str, Any]
+    data_params: Mapping[str, Any]
+    problem_version: str
+    problem_digest: str
+    x: Any
+    """Value of the parameter that the report's rows run over, or None."""
+    metrics: tuple[str, ...]
+    """Measured metrics, which the trial computes and stores."""
+    trials: int
+    width: int
+    working_set: int
+    skipped: str | None
+    """Why this method cannot run on this problem."""
+    seed: int
+    split: str
+    device: str
+    """``cpu`` or ``cuda``."""
+
+    @cached_property
+    def _spec_parts(self) -> tuple[str, str]:
+        head = {
+            "dtype": self.method_params.get("dtype", "float32"),
+            "method": self.method,
+            "method_params": self.method_params,
+            "method_version": self.method_version,
+            "numerics": NUMERICS_VERSION,
+            "problem": self.problem,
+            "problem_params": self.data_params,
+            "problem_version": self.problem_version,
+        }
+        tail = {"seed": self.seed, "split": self.split}
+        return canonical(head)[:-1], canonical(tail)[1:]
+
+    def spec(self, repeat: int) -> str:
+        """Return the canonical JSON of everything that decides the numbers of a trial."""
+        head, tail = self._spec_parts
+        return f'{head},"repeat":{repeat},{tail}'
+
+    def trial_id(self, repeat: int) -> str:
+        """Return the short hash of the spec."""
+        return short_id(self.spec(repeat))
+
+    @property
+    def repeats(self) -> range:
+        """The repeats of the cell; a skipped cell is one row with repeat 0."""
+        return range(1 if self.skipped else self.trials)
+
+    @property
+    def problem_key(self) -> str:
+        """Name of the problem cell: cells of one key are compared with each other."""
+        return canonical([self.problem, self.problem_params])
+
+    def data_path(self, repeat: int) -> list[Any]:
+        """Path of the streams that data and start come from: nothing of the method is in it, hence the pairing."""
+        return [self.seed, self.split, self.problem, self.data_params, repeat]
+
+    def noise_path(self, repeat: int) -> list[Any]:
+        """Path of the streams of the method's own noise."""
+        return [*self.data_path(repeat), self.method, self.method_params]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch: repeats of one cell that run together. Repeat r always sits in slot ``r % width``."""
+
+    cell: Cell
+    repeats: tuple[int, ...]
+    width: int
+
+    @property
+    def name(self) -> str:
+        """Name of the batch: the same whenever the same code is to do the same work."""
+        code = [self.cell.method_digest, self.cell.problem_digest, self.width]
+        return f"{short_id(self.cell.spec(0) + canonical(code))}-{self.repeats[0]}"
+
+    def split(self, parts: Iterable[Sequence[int]]) -> list[Job]:
+        """Return one job per part, in the same slots."""
+        return [Job(self.cell, tuple(part), self.width) for part in parts if part]
+
+    def halves(self) -> list[Job]:
+        """Return the job in two halves."""
+        middle = (len(self.repeats) + 1) // 2
+        return self.split([self.repeats[:middle], self.repeats[middle:]])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of a suite, in the order of the report."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+
+    @property
+    def trials(self) -> int:
+        """Number of trials in all cells that run."""
+        return sum(cell.trials for cell in self.cells if not cell.skipped)
+
+
+def make_plan(suite: Suite, plugins: Plugins, *, device: str = "cpu") -> Plan:
+    """Return the cells of ``suite``.
+
+    Args:
+        suite: a valid suite.
+        plugins: where its names are looked up.
+        device: ``cpu`` or ``cuda``, which decides how many trials run together.
+
+    Raises:
+        SuiteError: an unknown name or a parameter that its plugin refuses, with file, line and key.
+    """
+    metrics = [_lookup(suite, plugins, plugins.metrics, name, ("metrics", i)) for i, name in enumerate(suite.metrics)]
+    problems = list(_problems(suite, plugins))
+    methods = [_method(suite, plugins, index, entry) for index, entry in enumerate(suite.methods)]
+    _check_x(suite, [problem for problem, _ in problems])
+    cells = [
+        _cell(suite, plugins, problem, method, entry, _measured(suite, plugins, metrics, problem), device)
+        for problem, _ in problems
+        for method, entry in zip(methods, suite.methods, strict=True)
+    ]
+    return Plan(suite, tuple(cells))
+
+
+def jobs(cell: Cell, missing: Iterable[int]) -> Iterator[Job]:
+    """Yield the batches of a cell that hold missing repeats; what is stored already decides nothing about slots."""
+    for _, group in itertools.groupby(sorted(missing), key=lambda repeat: repeat // cell.width):
+        yield Job(cell, tuple(group), cell.width)
+
+
+def batch_width(working_set: int, device: str) -> int:
+    """Return how many trials of ``working_set`` bytes run together on ``device``."""
+    fitting = [width for width in WIDTHS[device] if width * working_set <= WORKING_SET[device]]
+    return fitting[0] if fitting else WIDTHS[device][-1]
+
+
+def configured(
+    suite: Suite, cls: type[Parameters], params: Mapping[str, Any], locate: Mapping[str, tuple[str | int, ...]], at: Any
+) -> Any:
+    """Return ``cls(**params)``, turning what it refuses into a message that names file, line and key.
+
+    Args:
+        suite: whose file and lines the message names.
+        cls: a method or a problem.
+        params: what the suite says.
+        locate: where in the suite each parameter stands.
+        at: where the whole entry stands, for what concerns no single parameter.
+
+    Raises:
+        SuiteError: the first thing that is refused.
+    """
+    try:
+        return cls(**params)
+    except ValidationError as error:
+        details = error.errors(include_url=False)[0]
+    key = str(details["loc"][0]) if details["loc"] else ""
+    where = locate.get(key, at)
+    if details["type"] == "extra_forbidden":
+        raise suite.error(where, f"{cls.name} has no parameter {key!r}{suggest(key, cls.model_fields)}")
+    if details["type"] == "missing":
+        raise suite.error(at, f"{cls.name} needs the parameter {key!r}")
+    message = details["msg"].removeprefix("Value error, ")
+    came = f", got {details['input']!r:.60}" if key else ""
+    raise suite.error(where, f"{cls.name}: {message[0].lower()}{message[1:]}{came}")
+
+
+def _problems(suite: Suite, plugins: Plugins) -> Iterator[tuple[Problem, ProblemEntry]]:
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(suite.problems):
+        cls = _lookup(suite, plugins, plugins.problems, entry.name, ("problems", index, "name"))
+        at = ("problems", index)
+        locate: dict[str, tuple[str | int, ...]] = {name: (*at, "params", name) for name in entry.params}
+        for values in itertools.product(*entry.grid.values()):
+            chosen = dict(zip(entry.grid, values, strict=True))
+            places = {name: (*at, "grid", name, entry.grid[name].index(value)) for name, value in chosen.items()}
+            problem = configured(suite, cls, {**entry.params, **chosen}, {**locate, **places}, at)
+            key = canonical([problem.name, problem.values()])
+            if key in seen:
+                raise suite.error(at, f"the same problem cell stands here twice: {problem.name} {problem.values()}")
+            seen[key] = index
+            yield problem, entry
+
+
+def _method(suite: Suite, plugins: Plugins, index: int, entry: MethodEntry) -> Method:
+    cls = _lookup(suite, plugins, plugins.methods, entry.name, ("methods", index, "name"))
+    at = ("methods", index)
+    method: Method = configured(suite, cls, entry.params, {name: (*at, "params", name) for name in entry.params}, at)
+    return method
+
+
+def _lookup(suite: Suite, plugins: Plugins, offers: Offers[Any], name: str, at: tuple[str | int, ...]) -> Any:
+    try:
+        return offers.get(name)
+    except PluginError as error:
+        raise suite.error(at, f"{error}{plugins.why_missing(name)}") from None
+
+
+def _check_x(suite: Suite, problems: Sequence[Problem]) -> None:
+    x = suite.report.x
+    known = {name for problem in problems for name in type(problem).model_fields}
+    if x is not None and x not in known:
+        raise suite.error(("report", "x"), f"no problem of this suite has a parameter {x!r}{suggest(x, known)}")
+
+
+def _measured(suite: Suite, plugins: Plugins, metrics: Sequence[Metric], problem: Problem) -> tuple[str, ...]:
+    """Return the metrics that a trial of ``problem`` must store for the suite's metrics to be known."""
+    names = [
+        metric.source if isinstance(metric, DerivedMetric) else metric.name
+        for metric in metrics
+        if metric.needs <= problem.capabilities
+    ]
+    if not names:
+        raise SuiteError(f"{suite.where(('metrics',))}: metrics: none of them exists for the problem {problem.name!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _cell(
+    suite: Suite,
+    plugins: Plugins,
+    problem: Problem,
+    method: Method,
+    entry: MethodEntry,
+    metrics: tuple[str, ...],
+    device: str,
+) -> Cell:
+    working_set = method.working_set(problem)
+    return Cell(
+        suite=suite.name,
+        label=entry.label,
+        method=method.name,
+        method_params=method.values(),
+        method_version=method.version,
+        method_digest=plugins.digest(plugins.methods, method.name),
+        control=method.control,
+        problem=problem.name,
+        problem_params=problem.values(),
+        data_params=problem.data_parameters(),
+        problem_version=problem.version,
+        problem_digest=plugins.digest(plugins.problems, problem.name),
+        x=problem.values().get(suite.report.x) if suite.report.x else None,
+        metrics=metrics,
+        trials=entry.trials or suite.trials,
+        width=batch_width(working_set, device),
+        working_set=working_set,
+        skipped=method.unfit(problem),
+        seed=suite.seed,
+        split="main",
+        device=device,
+    )

@@ -1,0 +1,369 @@
+"""YAML -> ``Suite``: what a suite file says, checked as far as that goes without knowing any plugin.
+
+The models are closed, strict and frozen: an unknown key, a string where a number belongs or ``3.0`` for ``3`` is an error
+that names file, line and key. Unknown problem and method names are for ``plan`` to find; it reports them through
+``Suite.error``, which knows the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from bench_core.errors import SuiteError, suggest
+from bench_core.yamlfile import Document, Limits, Loc, Scalar, load, render, shown
+
+NAME_LENGTH = 64
+MAX_TRIALS = 10**7
+MAX_CELLS = 10_000  # of one problem's grid: a longer one is a slip, and planning it would look like a hang
+# The resolved text is longer than the file was: aliases are expanded, defaults written out.
+_STORED = Limits(size=16_000_000, nodes=1_000_000)
+
+
+class _Fault(ValueError):
+    """What a validator objects to: in our words, at a place relative to the validated value."""
+
+    def __init__(self, message: str, at: Loc = (), first: Loc | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+        self.first = first  # the other place, of a thing that stands in two
+
+
+# ---- the types of single values --------------------------------------------------------------------------------------
+
+
+def _line_of_text(text: str) -> str:
+    if not text.isprintable():  # it goes to terminals, which obey escape sequences
+        raise _Fault(f"required printable text on one line, got {shown(text)}")
+    return text
+
+
+def _text(text: str) -> str:
+    _line_of_text(text.replace("\n", ""))
+    return text
+
+
+def _name(text: str) -> str:
+    """Labels name rows, files and ``--set label.param=value``: hence what they may not contain."""
+    if not 1 <= len(text) <= NAME_LENGTH:
+        raise _Fault(f"required a name of 1 to {NAME_LENGTH} characters, got {shown(text)}")
+    if not text.isprintable() or text != text.strip() or re.search(r"[/\\.=]", text):
+        raise _Fault(f"required a printable name without '/', '\\', '.', '=' or spaces around it, got {shown(text)}")
+    return text
+
+
+def _suite_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
+        raise _Fault(f"required 1 to {NAME_LENGTH} of a-z, 0-9, _ and -, not beginning with _ or -, got {shown(text)}")
+    if text == "reference":
+        raise _Fault("'reference' is a reserved name (results/reference); choose another name and rename the file")
+    return text
+
+
+def _parameter(text: str) -> str:
+    if not text.isidentifier():
+        raise _Fault(f"required the name of a parameter (letters, digits and _), got {shown(text)}")
+    return text
+
+
+def _scalar(value: object, at: Loc = ()) -> Scalar:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Fault(f"required a finite number, got {shown(value)}", at)
+    if isinstance(value, str) and not value.isprintable():
+        raise _Fault(f"required printable text on one line, got {shown(value)}", at)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise _Fault(f"required a number, a string, true, false or null, got {shown(value)}", at)
+
+
+def _scalars(values: Iterable[object]) -> list[Scalar]:
+    return [_scalar(value, (i,)) for i, value in enumerate(values)]
+
+
+def _parameter_value(value: object) -> Scalar | list[Scalar]:
+    return _scalars(value) if isinstance(value, list) else _scalar(value)
+
+
+def _grid_values(values: object) -> list[Scalar]:
+    if not isinstance(values, list) or not values:
+        raise _Fault(f"required a list of at least one value, got {shown(values)}")
+    scalars = _scalars(values)
+    # 1 and 1.0 would be two problem cells with the same data; true and 1 are different things.
+    _refuse_repeats(((isinstance(value, bool), value) for value in scalars), scalars, "value")
+    return scalars
+
+
+def _refuse_repeats(keys: Iterable[object], names: Iterable[object], what: str, at: Loc = ()) -> None:
+    first: dict[object, int] = {}
+    for i, (key, name) in enumerate(zip(keys, names, strict=True)):
+        if key in first:
+            raise _Fault(f"duplicate {what} {shown(name)}", (i, *at), (first[key], *at))
+        first[key] = i
+
+
+Title: TypeAlias = Annotated[str, AfterValidator(_line_of_text)]
+Text: TypeAlias = Annotated[str, AfterValidator(_text)]
+Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+SuiteName: TypeAlias = Annotated[str, AfterValidator(_suite_name)]
+ParameterName: TypeAlias = Annotated[str, AfterValidator(_parameter)]
+ParameterValue: TypeAlias = Annotated[Scalar | list[Scalar], PlainValidator(_parameter_value)]
+GridValues: TypeAlias = Annotated[list[Scalar], PlainValidator(_grid_values)]
+Trials: TypeAlias = Annotated[int, Field(ge=1, le=MAX_TRIALS)]
+Params: TypeAlias = dict[ParameterName, ParameterValue]
+
+
+# ---- the models ------------------------------------------------------------------------------------------------------
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProblemEntry(_Closed):
+    """One problem; every combination of the grid's values is a problem cell."""
+
+    name: Name
+    params: Params = {}
+    grid: dict[ParameterName, GridValues] = {}
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> Self:
+        for key in self.grid:
+            if key in self.params:
+                raise _Fault("stands in both params and grid; remove one", ("grid", key), ("params", key))
+        cells = math.prod(map(len, self.grid.values()))
+        if cells > MAX_CELLS:
+            raise _Fault(f"required at most {MAX_CELLS:,} combinations, got {cells:,}", ("grid",))
+        return self
+
+
+class MethodEntry(_Closed):
+    """One configured method, known by its label; ``trials`` replaces the suite's."""
+
+    name: Name
+    label: Name = Field(default_factory=lambda data: data["name"])
+    params: Params = {}
+    trials: Trials | None = None
+
+
+class ReportEntry(_Closed):
+    """What the tables and plots show: one metric, over one parameter of the problems."""
+
+    metric: Name
+    x: ParameterName | None = None
+
+
+class Suite(_Closed):
+    """One suite file."""
+
+    name: SuiteName
+    title: Title
+    source: Text = ""
+    seed: int = Field(0, ge=0)
+    trials: Trials
+    timeout: float = Field(600.0, gt=0, allow_inf_nan=False)
+    problems: list[ProblemEntry] = Field(min_length=1)
+    methods: list[MethodEntry] = Field(min_length=1)
+    metrics: list[Name] = Field(min_length=1)
+    report: ReportEntry = Field(default_factory=lambda data: ReportEntry(metric=data["metrics"][0]))
+
+    _document: Document | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        # Two suites are equal when they say the same, wherever they stand.
+        return isinstance(other, Suite) and self.__dict__ == other.__dict__
+
+    @field_validator("name")
+    @classmethod
+    def _equals_stem(cls, name: str, info: ValidationInfo) -> str:
+        stem = (info.context or {}).get("stem", name)
+        if name != stem:
+            raise _Fault(
+                f"required the file's name {shown(stem)}, got {shown(name)}; change the name or rename the file"
+            )
+        return name
+
+    @field_validator("methods")
+    @classmethod
+    def _unique_labels(cls, methods: list[MethodEntry]) -> list[MethodEntry]:
+        labels = [method.label for method in methods]
+        _refuse_repeats(labels, labels, "label", at=("label",))
+        return methods
+
+    @field_validator("metrics")
+    @classmethod
+    def _unique_metrics(cls, metrics: list[str]) -> list[str]:
+        _refuse_repeats(metrics, metrics, "metric")
+        return metrics
+
+    @field_validator("report")
+    @classmethod
+    def _known_metric(cls, report: ReportEntry, info: ValidationInfo) -> ReportEntry:
+        metrics = info.data.get("metrics")
+        if metrics is not None and report.metric not in metrics:
+            raise _Fault(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
+        return report
+
+    def where(self, loc: Loc) -> str:
+        """Return ``FILE:LINE`` of the key or item at ``loc``, or of what encloses it when the file leaves it out."""
+        return self._document.where(loc) if self._document else f"suite {self.name}"
+
+    def error(self, loc: Loc, message: str) -> SuiteError:
+        """Return the error ``FILE:LINE: KEY.PATH: message``; raise it."""
+        if self._document:
+            return self._document.error(loc, message)
+        return SuiteError(": ".join(filter(None, [self.where(loc), render(loc), message])))
+
+    def resolved(self) -> str:
+        """Return the suite as YAML with all defaults written out; ``load_suite(..., stored=True)`` gives it back."""
+        return "\n".join(_block(self.model_dump())) + "\n"
+
+
+# ---- file -> Suite ---------------------------------------------------------------------------------------------------
+
+
+def load_suite(path: Path, *, stored: bool = False) -> Suite:
+    """Read and check the suite file ``path``.
+
+    Args:
+        path: the file.
+        stored: it is a run's ``suite.yaml``, so that its name need not be the suite's.
+
+    Raises:
+        SuiteError: the first fault by line, and how many more there are.
+    """
+    document = load(path, _STORED) if stored else load(path)
+    try:
+        suite = Suite.model_validate(document.data, context={} if stored else {"stem": path.stem})
+    except ValidationError as error:
+        raise _first_fault(document, error) from None
+    suite._document = document
+    return suite
+
+
+def _first_fault(document: Document, error: ValidationError) -> SuiteError:
+    """The first by line; keys that are missing come last, as a misspelt key explains one that is missing."""
+    details = error.errors(include_url=False)
+    faults = [(d["type"] == "missing", document.line(loc), loc, d) for d in details for loc in _locations(d)]
+    faults.sort(key=lambda fault: fault[:2])
+    _, _, loc, first = faults[0]
+    message = _message(document, loc, first)
+    return document.error(loc, message if len(faults) == 1 else f"{message} (and {len(faults) - 1} more)")
+
+
+def _locations(details: ErrorDetails) -> Iterator[Loc]:
+    """Where the file is at fault: one place, or none when another fault has caused this one."""
+    if details["type"] == "default_factory_not_called":
+        return
+    loc = details["loc"]
+    if loc and loc[-1] == "[key]":  # pydantic's mark of a fault in the key itself
+        loc = loc[:-1]
+    fault = _fault(details)
+    yield loc + fault.at if fault else loc
+
+
+def _fault(details: ErrorDetails) -> _Fault | None:
+    fault = details.get("ctx", {}).get("error")
+    return fault if isinstance(fault, _Fault) else None
+
+
+# The words for pydantic's errors; "number" is said of what may have a fraction.
+_REQUIRED = {
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "a string",
+    "string_unicode": "a string without lone surrogates",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "a number > {gt:g}",
+    "greater_than_equal": "an integer ≥ {ge}",
+    "less_than_equal": "an integer ≤ {le}",
+    "too_short": "at least one entry",
+}
+
+
+def _message(document: Document, loc: Loc, details: ErrorDetails) -> str:
+    fault = _fault(details)
+    if fault:
+        also = f" (first on line {document.line(details['loc'] + fault.first)})" if fault.first else ""
+        return f"{fault}{also}"
+    if details["type"] == "missing":
+        return "required key is missing"
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(loc)
+    if loc[-1:] == ("trials",) and isinstance(details["input"], dict) and {"max", "until"} & details["input"].keys():
+        return "{max, until} is not supported by this version of bench; remove the key or give an integer ≥ 1"
+    required = _REQUIRED[details["type"]].format(**details.get("ctx", {}))
+    return f"required {required}, got {shown(details['input'])}"
+
+
+_ENTRIES: dict[str | int, type[BaseModel]] = {"problems": ProblemEntry, "methods": MethodEntry, "report": ReportEntry}
+
+
+def _unknown_key(loc: Loc) -> str:
+    key = str(loc[-1])
+    if (loc == ("claims",)) or (loc[0] == "methods" and key == "select"):
+        return f"{key!r} is not supported by this version of bench; remove the key"
+    model = Suite if len(loc) == 1 else _ENTRIES[loc[0]]
+    return f"unknown key{suggest(key[:NAME_LENGTH], model.model_fields)}"
+
+
+# ---- Suite -> canonical text -----------------------------------------------------------------------------------------
+
+# Bare only where no reader of YAML, 1.1 or 1.2, sees anything but this string.
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
+
+
+def _block(suite: dict[str, Any]) -> Iterator[str]:
+    for key, value in suite.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            yield f"{key}:"
+            for entry in value:
+                lines = (f"{name}: {_flow(part)}" for name, part in entry.items())
+                yield "  - " + "\n    ".join(lines)
+        else:
+            yield f"{key}: {_flow(value)}"
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, float):
+        return _decimal(value)
+    return json.dumps(value)  # null, true, false and integers are written alike
+
+
+def _quoted(text: str) -> str:
+    bare = _BARE.fullmatch(text) and text.lower() not in _WORDS
+    return text if bare else json.dumps(text, ensure_ascii=False)  # JSON's escapes are YAML's
+
+
+def _decimal(value: float) -> str:
+    """The shortest text that gives ``value`` back; with a point, without which YAML 1.1 reads 1e-05 as a string."""
+    digits, e, exponent = repr(value).partition("e")
+    return digits + ("" if "." in digits else ".0") + e + exponent
