@@ -51,10 +51,10 @@ class Gaussian:
     bandwidth: float | Tensor
 
     def __post_init__(self) -> None:
-        if hasattr(self.bandwidth, "requires_grad"):
-            _check_positive_tensor("Gaussian", "bandwidth", self.bandwidth)
-        else:
+        if isinstance(self.bandwidth, float) or not hasattr(self.bandwidth, "requires_grad"):
             _set_positive(self, "bandwidth")
+        else:
+            _check_positive_tensor("Gaussian", "bandwidth", self.bandwidth)
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Kernel matrix ``(..., n, m)`` of ``x`` ``(..., n, d)`` and ``y`` ``(..., m, d)``."""
@@ -155,7 +155,8 @@ class Coulomb:
             return squared.sqrt().mul(-0.5)
         if self.dim == 2:
             return squared.log().mul(-0.5)
-        return squared.pow(-0.5 * (self.dim - 2))
+        # Not pow, whose last bit depends on where in the tensor an entry stands.
+        return squared.log().mul(-0.5 * (self.dim - 2)).exp()
 
 
 @dataclass(frozen=True)
@@ -220,4 +221,5 @@ def _check_positive_tensor(kernel: str, name: str, value: Tensor) -> None:
     if torch._C._are_functorch_transforms_active():
         return
     if not bool(((value > 0) & value.isfinite()).all()):
-        raise ValueError(f"the {name} of {kernel} must be positive and finite throughout, got {value.detach().tolist()}")
+        given = value.detach().tolist()
+        raise ValueError(f"the {name} of {kernel} must be positive and finite throughout, got {given}; clamp it")

@@ -1,7 +1,7 @@
 """YAML -> ``Suite``: what a suite file says, checked as far as that goes without knowing any plugin.
 
-The models are closed, strict and frozen: an unknown key, a string where a number belongs or ``3.0`` for ``3`` is an error
-that names file, line and key. Unknown problem and method names are for ``plan`` to find; it reports them through
+The models are closed, strict and frozen: an unknown key, a string where a number belongs or ``3.0`` for ``3`` is an
+error that names file, line and key. Unknown problem and method names are for ``plan`` to find; it reports them through
 ``Suite.error``, which knows the lines.
 """
 
@@ -38,7 +38,7 @@ MAX_CELLS = 10_000  # of one problem's grid: a longer one is a slip, and plannin
 _STORED = Limits(size=16_000_000, nodes=1_000_000)
 
 
-class _Fault(ValueError):
+class _RuleError(ValueError):
     """What a validator objects to: in our words, at a place relative to the validated value."""
 
     def __init__(self, message: str, at: Loc = (), first: Loc | None = None) -> None:
@@ -52,7 +52,7 @@ class _Fault(ValueError):
 
 def _line_of_text(text: str) -> str:
     if not text.isprintable():  # it goes to terminals, which obey escape sequences
-        raise _Fault(f"required printable text on one line, got {shown(text)}")
+        raise _RuleError(f"required printable text on one line, got {shown(text)}")
     return text
 
 
@@ -64,34 +64,38 @@ def _text(text: str) -> str:
 def _name(text: str) -> str:
     """Labels name rows, files and ``--set label.param=value``: hence what they may not contain."""
     if not 1 <= len(text) <= NAME_LENGTH:
-        raise _Fault(f"required a name of 1 to {NAME_LENGTH} characters, got {shown(text)}")
+        raise _RuleError(f"required a name of 1 to {NAME_LENGTH} characters, got {shown(text)}")
     if not text.isprintable() or text != text.strip() or re.search(r"[/\\.=]", text):
-        raise _Fault(f"required a printable name without '/', '\\', '.', '=' or spaces around it, got {shown(text)}")
+        raise _RuleError(
+            f"required a printable name without '/', '\\', '.', '=' or spaces around it, got {shown(text)}"
+        )
     return text
 
 
 def _suite_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
-        raise _Fault(f"required 1 to {NAME_LENGTH} of a-z, 0-9, _ and -, not beginning with _ or -, got {shown(text)}")
+        raise _RuleError(
+            f"required 1 to {NAME_LENGTH} of a-z, 0-9, _ and -, not beginning with _ or -, got {shown(text)}"
+        )
     if text == "reference":
-        raise _Fault("'reference' is a reserved name (results/reference); choose another name and rename the file")
+        raise _RuleError("'reference' is a reserved name (results/reference); choose another name and rename the file")
     return text
 
 
 def _parameter(text: str) -> str:
     if not text.isidentifier():
-        raise _Fault(f"required the name of a parameter (letters, digits and _), got {shown(text)}")
+        raise _RuleError(f"required the name of a parameter (letters, digits and _), got {shown(text)}")
     return text
 
 
 def _scalar(value: object, at: Loc = ()) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
-        raise _Fault(f"required a finite number, got {shown(value)}", at)
+        raise _RuleError(f"required a finite number, got {shown(value)}", at)
     if isinstance(value, str) and not value.isprintable():
-        raise _Fault(f"required printable text on one line, got {shown(value)}", at)
+        raise _RuleError(f"required printable text on one line, got {shown(value)}", at)
     if value is None or isinstance(value, (str, int, float)):
         return value
-    raise _Fault(f"required a number, a string, true, false or null, got {shown(value)}", at)
+    raise _RuleError(f"required a number, a string, true, false or null, got {shown(value)}", at)
 
 
 def _scalars(values: Iterable[object]) -> list[Scalar]:
@@ -104,7 +108,7 @@ def _parameter_value(value: object) -> Scalar | list[Scalar]:
 
 def _grid_values(values: object) -> list[Scalar]:
     if not isinstance(values, list) or not values:
-        raise _Fault(f"required a list of at least one value, got {shown(values)}")
+        raise _RuleError(f"required a list of at least one value, got {shown(values)}")
     scalars = _scalars(values)
     # 1 and 1.0 would be two problem cells with the same data; true and 1 are different things.
     _refuse_repeats(((isinstance(value, bool), value) for value in scalars), scalars, "value")
@@ -115,7 +119,7 @@ def _refuse_repeats(keys: Iterable[object], names: Iterable[object], what: str, 
     first: dict[object, int] = {}
     for i, (key, name) in enumerate(zip(keys, names, strict=True)):
         if key in first:
-            raise _Fault(f"duplicate {what} {shown(name)}", (i, *at), (first[key], *at))
+            raise _RuleError(f"duplicate {what} {shown(name)}", (i, *at), (first[key], *at))
         first[key] = i
 
 
@@ -148,10 +152,10 @@ class ProblemEntry(_Closed):
     def _check_grid(self) -> Self:
         for key in self.grid:
             if key in self.params:
-                raise _Fault("stands in both params and grid; remove one", ("grid", key), ("params", key))
+                raise _RuleError("stands in both params and grid; remove one", ("grid", key), ("params", key))
         cells = math.prod(map(len, self.grid.values()))
         if cells > MAX_CELLS:
-            raise _Fault(f"required at most {MAX_CELLS:,} combinations, got {cells:,}", ("grid",))
+            raise _RuleError(f"required at most {MAX_CELLS:,} combinations, got {cells:,}", ("grid",))
         return self
 
 
@@ -196,7 +200,7 @@ class Suite(_Closed):
     def _equals_stem(cls, name: str, info: ValidationInfo) -> str:
         stem = (info.context or {}).get("stem", name)
         if name != stem:
-            raise _Fault(
+            raise _RuleError(
                 f"required the file's name {shown(stem)}, got {shown(name)}; change the name or rename the file"
             )
         return name
@@ -219,7 +223,7 @@ class Suite(_Closed):
     def _known_metric(cls, report: ReportEntry, info: ValidationInfo) -> ReportEntry:
         metrics = info.data.get("metrics")
         if metrics is not None and report.metric not in metrics:
-            raise _Fault(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
+            raise _RuleError(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
         return report
 
     def where(self, loc: Loc) -> str:
@@ -280,9 +284,9 @@ def _locations(details: ErrorDetails) -> Iterator[Loc]:
     yield loc + fault.at if fault else loc
 
 
-def _fault(details: ErrorDetails) -> _Fault | None:
+def _fault(details: ErrorDetails) -> _RuleError | None:
     fault = details.get("ctx", {}).get("error")
-    return fault if isinstance(fault, _Fault) else None
+    return fault if isinstance(fault, _RuleError) else None
 
 
 # The words for pydantic's errors; "number" is said of what may have a fraction.

@@ -1,7 +1,7 @@
 """A YAML file as plain data that still knows its lines: strict, bounded, without tags.
 
 PyYAML contributes its event stream only. The tree is built here, because a loader would resolve scalars by YAML 1.1
-(``1e-5`` a string, ``no`` a boolean), keep the last of two equal keys, expand aliases without bound and forget the lines.
+(``1e-5`` a string, ``no`` a boolean), keep the last of two equal keys, expand aliases without bound and lose the lines.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class _Builder:
         if isinstance(event, yaml.StreamEndEvent):
             raise self._error(1, "the file is empty, required a mapping")
         event = self._next()
-        root = (_line(event), self._node(event))
+        root = (min(_line(event), self._lines), self._node(event))
         self._next()  # the document's end
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
@@ -373,7 +373,7 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1
 
 
-# ---- the core schema of YAML 1.2 (section 10.3.2) ---------------------------------------------------------------------
+# ---- the core schema of YAML 1.2 (section 10.3.2) --------------------------------------------------------------------
 
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),

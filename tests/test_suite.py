@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from bench_core.errors import SuiteError
 from bench_core.suite import MethodEntry, ProblemEntry, ReportEntry, Suite, load_suite
-from bench_core.yamlfile import load
+from bench_core.yamlfile import Limits, load
 
 VALID = """\
 name: s
@@ -115,10 +115,11 @@ def test_numbers_keep_their_types(tmp_path: Path) -> None:
     assert repr(suite.problems[0].params) == "{'d': 10, 'epsilon': 1e-05, 'cov': 'full'}"
 
 
-def test_a_suite_is_frozen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["trials", "unknown"])
+def test_a_suite_is_frozen(tmp_path: Path, field: str) -> None:
     suite = load_suite(write(tmp_path, VALID))
     with pytest.raises(ValidationError):
-        suite.trials = 3  # type: ignore[misc]
+        setattr(suite, field, 3)
 
 
 def test_a_suite_made_in_code_is_checked_and_can_report(tmp_path: Path) -> None:
@@ -180,19 +181,35 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "unknown key of the report": ("x: m", "y: m", "20: report.y: unknown key (known: metric, x)"),
     "missing title": ("title: Two methods, one problem\n", "", "1: title: required key is missing"),
-    "missing name of a method": ("name: wgan", "trials: 3", "18: methods[1]: duplicate key 'trials' (first on line 16)"),
-    "missing name of a problem": ("  - name: gaussian_cov\n    params", "  - params", "8: problems[0].name: required key is"),
+    "missing name of a method": ("name: wgan\n    label", "label", "16: methods[1].name: required key is missing"),
+    "missing name of a problem": (
+        "  - name: gaussian_cov\n    params",
+        "  - params",
+        "8: problems[0].name: required key is",
+    ),
     "missing metric of the report": ("metric: success, ", "", "20: report.metric: required key is missing"),
     "duplicate key": ("seed: 3", "trials: 3", "5: duplicate key 'trials' (first on line 4)"),
     # keys of the contract that come later
-    "claims": ("metrics:", "claims: []\nmetrics:", "19: claims: 'claims' is not supported by this version of bench; remove"),
-    "select": ("    trials: 20", "    select: {grid: {lr: [1]}}", "18: methods[1].select: 'select' is not supported by this"),
+    "claims": (
+        "metrics:",
+        "claims: []\nmetrics:",
+        "19: claims: 'claims' is not supported by this version of bench; remove",
+    ),
+    "select": (
+        "    trials: 20",
+        "    select: {grid: {lr: [1]}}",
+        "18: methods[1].select: 'select' is not supported by this",
+    ),
     "trials until": (
         "trials: 800",
         "trials: {max: 800, until: {half_width: 0.05}}",
         "5: trials: {max, until} is not supported by this version of bench; remove the key",
     ),
-    "trials max of a method": ("trials: 20", "trials: {max: 9}", "18: methods[1].trials: {max, until} is not supported by"),
+    "trials max of a method": (
+        "trials: 20",
+        "trials: {max: 9}",
+        "18: methods[1].trials: {max, until} is not supported by",
+    ),
     # trials, seed, timeout
     "trials 0": ("trials: 800", "trials: 0", "5: trials: required an integer ≥ 1, got 0"),
     "trials negative": ("trials: 20", "trials: -3", "18: methods[1].trials: required an integer ≥ 1, got -3"),
@@ -216,7 +233,11 @@ BAD: dict[str, tuple[str, str, str]] = {
     "timeout a string": ("timeout: 60", "timeout: 10 min", "6: timeout: required a number, got '10 min'"),
     "timeout a boolean": ("timeout: 60", "timeout: false", "6: timeout: required a number, got false"),
     # names
-    "another name": ("name: s\n", "name: t\n", "1: name: required the file's name 's', got 't'; change the name or rename"),
+    "another name": (
+        "name: s\n",
+        "name: t\n",
+        "1: name: required the file's name 's', got 't'; change the name or rename",
+    ),
     "name with a path": ("name: s\n", "name: ../s\n", "1: name: required 1 to 64 of a-z, 0-9, _ and -"),
     "name a number": ("name: s\n", "name: 3\n", "1: name: required a string, got 3"),
     "name reserved": ("name: s\n", "name: reference\n", "1: name: 'reference' is a reserved name"),
@@ -227,15 +248,27 @@ BAD: dict[str, tuple[str, str, str]] = {
         'title: "\\e[31mred"',
         "2: title: required printable text on one line, got '\\x1b[31mred'",
     ),
-    "source with an escape": ("source: A paper, Table 1", 'source: "\\e[3m"', "3: source: required printable text on one line"),
+    "source with an escape": (
+        "source: A paper, Table 1",
+        'source: "\\e[3m"',
+        "3: source: required printable text on one line",
+    ),
     "method a number": ("name: wgan", "name: 3", "16: methods[1].name: required a string, got 3"),
-    "label with a dot": ("wgan-tuned", "wgan.tuned", "17: methods[1].label: required a printable name without '/', '\\', '.'"),
+    "label with a dot": (
+        "wgan-tuned",
+        "wgan.tuned",
+        "17: methods[1].label: required a printable name without '/', '\\', '.'",
+    ),
     "label with a slash": ("wgan-tuned", "../../etc", "17: methods[1].label: required a printable name without '/'"),
     "label with a backslash": ("wgan-tuned", "a\\b", "17: methods[1].label: required a printable name without '/'"),
     "label with =": ("wgan-tuned", "a=b", "17: methods[1].label: required a printable name without '/'"),
     "label with spaces around": ("wgan-tuned", "'a '", "17: methods[1].label: required a printable name without '/'"),
     "label with an escape": ("wgan-tuned", '"\\e[31m"', "17: methods[1].label: required a printable name without '/'"),
-    "label turning the text": ("wgan-tuned", '"a\\u202eb"', "17: methods[1].label: required a printable name without '/'"),
+    "label turning the text": (
+        "wgan-tuned",
+        '"a\\u202eb"',
+        "17: methods[1].label: required a printable name without '/'",
+    ),
     "label empty": ("wgan-tuned", "''", "17: methods[1].label: required a name of 1 to 64 characters, got ''"),
     "label long": ("wgan-tuned", "x" * 65, "17: methods[1].label: required a name of 1 to 64 characters, got 'xxx"),
     "label twice": ("wgan-tuned", "mmd", "17: methods[1].label: duplicate label 'mmd' (first on line 14)"),
@@ -245,16 +278,36 @@ BAD: dict[str, tuple[str, str, str]] = {
         "16: methods[1].label: duplicate label 'mmd' (first on line 14)",
     ),
     # lists and mappings
-    "no problems": (VALID[VALID.index("problems:") : VALID.index("methods:")], "problems: []\n", "7: problems: required at least one"),
-    "no methods": (VALID[VALID.index("methods:") : VALID.index("metrics:")], "methods: []\n", "13: methods: required at least one"),
+    "no problems": (
+        VALID[VALID.index("problems:") : VALID.index("methods:")],
+        "problems: []\n",
+        "7: problems: required at least one",
+    ),
+    "no methods": (
+        VALID[VALID.index("methods:") : VALID.index("metrics:")],
+        "methods: []\n",
+        "13: methods: required at least one",
+    ),
     "methods a mapping": (
         VALID[VALID.index("methods:") : VALID.index("metrics:")],
         "methods: {name: mmd}\n",
         "13: methods: required a list, got a mapping",
     ),
-    "method a string": ("  - name: mmd\n    params: {bandwidth: [1, 10.0], verbose: false}", "  - mmd", "14: methods[0]: required a mapping, got 'mmd'"),
-    "params a list": ("{bandwidth: [1, 10.0], verbose: false}", "[1]", "15: methods[0].params: required a mapping, got a list"),
-    "params forgotten": ("{bandwidth: [1, 10.0], verbose: false}", "", "15: methods[0].params: required a mapping, got nothing"),
+    "method a string": (
+        "  - name: mmd\n    params: {bandwidth: [1, 10.0], verbose: false}",
+        "  - mmd",
+        "14: methods[0]: required a mapping, got 'mmd'",
+    ),
+    "params a list": (
+        "{bandwidth: [1, 10.0], verbose: false}",
+        "[1]",
+        "15: methods[0].params: required a mapping, got a list",
+    ),
+    "params forgotten": (
+        "{bandwidth: [1, 10.0], verbose: false}",
+        "",
+        "15: methods[0].params: required a mapping, got nothing",
+    ),
     "report a string": ("{metric: success, x: m}", "success", "20: report: required a mapping, got 'success'"),
     "report unknown metric": (
         "{metric: success",
@@ -264,30 +317,82 @@ BAD: dict[str, tuple[str, str, str]] = {
     "report over a list": ("x: m}", "x: [m]}", "20: report.x: required a string, got a list"),
     "metrics a string": ("[success, error]", "success", "19: metrics: required a list, got 'success'"),
     "metrics empty": ("[success, error]", "[]", "19: metrics: required at least one entry, got an empty list"),
-    "metrics twice": ("[success, error]", "[success, success]", "19: metrics[1]: duplicate metric 'success' (first on line 19)"),
+    "metrics twice": (
+        "[success, error]",
+        "[success, success]",
+        "19: metrics[1]: duplicate metric 'success' (first on line 19)",
+    ),
     "metric a number": ("[success, error]", "[success, 3]", "19: metrics[1]: required a string, got 3"),
     # params and grid
-    "param NaN": ("epsilon: 1e-5", "epsilon: .nan", "9: problems[0].params.epsilon: required a finite number, got .nan"),
-    "param infinite": ("verbose: false", "verbose: -.inf", "15: methods[0].params.verbose: required a finite number, got -.inf"),
-    "param NaN in a list": ("[1, 10.0]", "[1, .nan]", "15: methods[0].params.bandwidth[1]: required a finite number, got .nan"),
-    "param a mapping": ("verbose: false", "verbose: {a: 1}", "15: methods[0].params.verbose: required a number, a string, true"),
-    "param a list of lists": ("[1, 10.0]", "[[1]]", "15: methods[0].params.bandwidth[0]: required a number, a string, true"),
-    "param with an escape": ("cov: full", 'cov: "\\a"', "9: problems[0].params.cov: required printable text on one line"),
+    "param NaN": (
+        "epsilon: 1e-5",
+        "epsilon: .nan",
+        "9: problems[0].params.epsilon: required a finite number, got .nan",
+    ),
+    "param infinite": (
+        "verbose: false",
+        "verbose: -.inf",
+        "15: methods[0].params.verbose: required a finite number, got -.inf",
+    ),
+    "param NaN in a list": (
+        "[1, 10.0]",
+        "[1, .nan]",
+        "15: methods[0].params.bandwidth[1]: required a finite number, got .nan",
+    ),
+    "param a mapping": (
+        "verbose: false",
+        "verbose: {a: 1}",
+        "15: methods[0].params.verbose: required a number, a string, true",
+    ),
+    "param a list of lists": (
+        "[1, 10.0]",
+        "[[1]]",
+        "15: methods[0].params.bandwidth[0]: required a number, a string, true",
+    ),
+    "param with an escape": (
+        "cov: full",
+        'cov: "\\a"',
+        "9: problems[0].params.cov: required printable text on one line",
+    ),
     "param without a name": ("cov: full", '"": full', "9: problems[0].params.'': required the name of a parameter"),
-    "param of a strange name": ("cov: full", "a.b: full", "9: problems[0].params.'a.b': required the name of a parameter"),
-    "grid of a strange name": ("noise: [0.1]", '"\\e": [0.1]', "12: problems[0].grid.'\\x1b': required the name of a parameter"),
+    "param of a strange name": (
+        "cov: full",
+        "a.b: full",
+        "9: problems[0].params.'a.b': required the name of a parameter",
+    ),
+    "grid of a strange name": (
+        "noise: [0.1]",
+        '"\\e": [0.1]',
+        "12: problems[0].grid.'\\x1b': required the name of a parameter",
+    ),
     "grid a scalar": ("m: [50, 100]", "m: 50", "11: problems[0].grid.m: required a list of at least one value, got 50"),
-    "grid empty": ("m: [50, 100]", "m: []", "11: problems[0].grid.m: required a list of at least one value, got an empty list"),
+    "grid empty": (
+        "m: [50, 100]",
+        "m: []",
+        "11: problems[0].grid.m: required a list of at least one value, got an empty list",
+    ),
     "grid NaN": ("m: [50, 100]", "m: [50, .nan]", "11: problems[0].grid.m[1]: required a finite number, got .nan"),
-    "grid twice the same": ("m: [50, 100]", "m: [50,\n 50]", "12: problems[0].grid.m[1]: duplicate value 50 (first on line 11)"),
-    "grid twice the same number": ("m: [50, 100]", "m: [50, 50.0]", "11: problems[0].grid.m[1]: duplicate value 50.0 (first"),
-    "grid and params": ("d: 10", "m: 10", "11: problems[0].grid.m: stands in both params and grid; remove one (first on line 9)"),
+    "grid twice the same": (
+        "m: [50, 100]",
+        "m: [50,\n 50]",
+        "12: problems[0].grid.m[1]: duplicate value 50 (first on line 11)",
+    ),
+    "grid twice the same number": (
+        "m: [50, 100]",
+        "m: [50, 50.0]",
+        "11: problems[0].grid.m[1]: duplicate value 50.0 (first",
+    ),
+    "grid and params": (
+        "d: 10",
+        "m: 10",
+        "11: problems[0].grid.m: stands in both params and grid; remove one (first on line 9)",
+    ),
     "grid too large": (
         "noise: [0.1]",
-        "\n      ".join(f"{key}: {list(range(10))}" for key in "abcd"),
+        "\n      ".join(f"{key}: {list(range(10))}" for key in "efgh"),
         "10: problems[0].grid: required at most 10,000 combinations, got 20,000",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -304,14 +409,20 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "text": ("some text\n", "s.yaml:1: required a mapping, got 'some text'"),
     "binary": (random.Random(0).randbytes(4096), "s.yaml:1: required UTF-8 text, got the "),
     "10 MB": (VALID + "#" * 10_000_000, "s.yaml: required a file of at most 1,000,000 bytes"),
-    "python tag": (changed("seed: 3", "seed: !!python/name:os.system"), "s.yaml:4: seed: the tag '!!python/name:os.system' is"),
+    "python tag": (
+        changed("seed: 3", "seed: !!python/name:os.system"),
+        "s.yaml:4: seed: the tag '!!python/name:os.system' is",
+    ),
     "alias bomb": (
         changed("seed: 3", "seed:\n- &a0 [x]\n" + "".join(f"- &a{i} [{f'*a{i - 1},' * 9}]\n" for i in range(1, 12))),
-        "s.yaml:10: seed[5][6]: required at most 50,000 keys and values, got more",
+        "s.yaml:10: seed[5][2]: required at most 50,000 keys and values, got more",
     ),
-    "deep nest": (changed("seed: 3", "seed: " + "[" * 10_000), "s.yaml:4: seed[0][0][0][0][0][0][0]...: required at most 32 levels"),
+    "deep nest": (
+        changed("seed: 3", "seed: " + "[" * 10_000),
+        "s.yaml:4: seed[0][0][0][0][0][0][0]...: required at most 32 levels",
+    ),
     "long key": (changed("seed: 3", "? " + "s" * 100_000 + "\n: 3"), "s.yaml:4: 'sss"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -352,7 +463,7 @@ def test_true_and_1_are_different_values_of_a_grid(tmp_path: Path) -> None:
     assert repr(suite.problems[0].grid["m"]) == "[1, True, '1']"
 
 
-@pytest.mark.parametrize("label", ["wgan tuned", "λ=".strip("="), "a" * 64, "mmd (σ² 10)", "[red]", "yes", "@"])
+@pytest.mark.parametrize("label", ["wgan tuned", "λ", "a" * 64, "mmd (σ² 10)", "[red]", "yes", "@"])
 def test_labels_may_be_what_people_write(tmp_path: Path, label: str) -> None:
     assert load_suite(write(tmp_path, changed("wgan-tuned", f"'{label}'"))).methods[1].label == label
 
@@ -366,7 +477,7 @@ def test_a_stored_suite_need_not_be_called_like_its_file(tmp_path: Path) -> None
     path = tmp_path / "suite.yaml"
     path.write_text(VALID)
     assert load_suite(path, stored=True).name == "s"
-    with pytest.raises(SuiteError, match="suite.yaml:1: name: required the file's name 'suite', got 's'"):
+    with pytest.raises(SuiteError, match=r"suite\.yaml:1: name: required the file's name 'suite', got 's'"):
         load_suite(path)
 
 
@@ -383,10 +494,18 @@ def test_resolved_writes_everything_out(tmp_path: Path) -> None:
     )
 
 
+FORBIDDEN = frozenset("/\\.=")
 letters = st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp", "Zs"))
-tricky = st.sampled_from(["yes", "no", "on", "y", "null", "true", "~", "1", "1e5", "0o7", ".nan", "1_0", "=", "<<", "2001-01-01", "# a"])
+# fmt: off
+tricky = st.sampled_from([
+    "yes", "no", "on", "y", "null", "true", "~", "1", "1e5", "0o7", ".nan", "1_0", "=", "<<", "2001-01-01", "# a",
+    "- a", "*a", "a: b",
+])
+# fmt: on
 texts = st.text(letters | st.just(" "), max_size=30) | tricky
-names = st.text(letters.filter(lambda c: c not in "/\\.="), min_size=1, max_size=64) | tricky.filter(lambda t: "." not in t and t != "=")
+names = st.text(letters.filter(lambda c: c not in FORBIDDEN), min_size=1, max_size=64) | tricky.filter(
+    lambda text: not FORBIDDEN & set(text)
+)
 parameters = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True) | st.sampled_from(["y", "no", "null", "λ"])
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | numbers | texts
@@ -416,7 +535,8 @@ def suites(draw: st.DrawFn) -> Suite:
         timeout=draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False)),
         problems=[problem() for _ in range(draw(st.integers(1, 3)))],
         methods=[
-            MethodEntry(name=draw(names), label=label, params=params(), trials=draw(st.none() | trials)) for label in labels
+            MethodEntry(name=draw(names), label=label, params=params(), trials=draw(st.none() | trials))
+            for label in labels
         ],
         metrics=metrics,
         report=ReportEntry(metric=draw(st.sampled_from(metrics)), x=draw(st.none() | parameters)),
@@ -442,21 +562,27 @@ def test_resolved_is_read_alike_by_a_yaml_1_1_parser(suite: Suite) -> None:
 
 
 def test_the_largest_suite_can_be_read_back(tmp_path: Path) -> None:
-    """Its resolved text is longer than a suite file may be."""
-    methods = "".join(f"{{name: a{i}}}, " for i in range(16_000))
-    suite = load_suite(write(tmp_path, MINIMAL.replace("{name: m}", methods)))
+    """Its resolved text is longer, and has more keys, than a suite file may."""
+    methods = "".join(f"{{name: a{i}}}, " for i in range(8000))
+    text = MINIMAL.replace("{name: m}", methods) + "source: '" + '"' * 700_000 + "'\n"
+    suite = load_suite(write(tmp_path, text))
     path = write(tmp_path, suite.resolved())
-    assert path.stat().st_size > 1_000_000
+    with pytest.raises(SuiteError, match="required a file of at most"):
+        load(path)
+    with pytest.raises(SuiteError, match="required at most 50,000 keys and values"):
+        load(path, Limits(size=10**8))
     assert load_suite(path, stored=True) == suite
 
 
 # ---- fuzz ------------------------------------------------------------------------------------------------------------
 
+# fmt: off
 TOKENS = [
-    "0", "-1", "3.0", "1e-5", "1e999", ".nan", ".inf", "true", "null", "~", "''", '"', "'", "[", "]", "{", "}", ": ", ",", "- ", "\n",
-    "  ", "\t", "&a ", "*a", "!x ", "!!python/name:os.system ", "|", ">", "#", "%", "---\n", "? ", "<<: ", "\x00", "\x1b", "\\",
-    "name", "select: {}", "claims: []", "\ufeff", "9" * 40, "é", "\u202e",
-]  # fmt: skip
+    "0", "-1", "3.0", "1e-5", "1e999", ".nan", ".inf", "true", "null", "~", "''", '"', "'", "[", "]", "{", "}", ": ",
+    ",", "- ", "\n", "  ", "\t", "&a ", "*a", "!x ", "!!python/name:os.system ", "|", ">", "#", "%", "---\n", "? ",
+    "<<: ", "\x00", "\x1b", "\\", "name", "select: {}", "claims: []", "\ufeff", "9" * 40, "é", "\u202e",
+]
+# fmt: on
 
 
 @st.composite
@@ -466,10 +592,20 @@ def mutations(draw: st.DrawFn) -> bytes:
         start = draw(st.integers(0, len(raw)))
         stop = min(len(raw), start + draw(st.integers(0, 30)))
         piece = draw(
-            st.sampled_from(TOKENS).map(str.encode) | st.binary(max_size=3) | st.just(raw[start:stop] * 2) | st.just(b"")
+            st.sampled_from(TOKENS).map(str.encode)
+            | st.binary(max_size=3)
+            | st.just(raw[start:stop] * 2)
+            | st.just(b"")
         )
         raw = raw[:start] + piece + raw[stop:]
     return raw
+
+
+def outcome(path: Path) -> Suite | str:
+    try:
+        return load_suite(path)
+    except SuiteError as error:
+        return str(error)
 
 
 def shape(data: object) -> object:
@@ -483,11 +619,10 @@ def shape(data: object) -> object:
 @given(content=mutations())
 def test_a_mutated_suite_is_a_suite_or_one_error(folder: Path, content: bytes) -> None:
     path = write(folder, content)
-    try:
-        suite = load_suite(path)
-    except SuiteError as error:
-        assert str(error).isprintable()
-        assert str(error).startswith(f"{path}:")
+    suite = outcome(path)
+    if isinstance(suite, str):
+        assert suite.isprintable()
+        assert suite.startswith(f"{path}:")
         return
     # What was accepted has the structure that PyYAML sees, and every scalar of it is in the text.
     seen = yaml.load(content.decode("utf-8-sig"), Loader=yaml.BaseLoader)

@@ -4,13 +4,13 @@ With u = (x - c) / sigma and a centre c, the exponent of the kernel is the produ
 
     -|x - y|^2 / (2 sigma^2) = (u_x, 1, -|u_x|^2/2) . (u_y, -|u_y|^2/2, 1),
 
-so softmax attention of queries x to keys y averages the values by k(x_i, y_j) / sum_j k(x_i, y_j). One more key of zeros,
-whose exponent is exactly 0, has weight 1 / sum_j: dividing by that output undoes the normalisation in the very arithmetic
-that made it. (Multiplying by a recomputed sum instead biases an MMD^2 of 9e-7 by 6e-7.) With values (u_y, 1) the same
+so softmax attention of queries x to keys y averages the values with weights k(x_i, y_j) / sum_j k(x_i, y_j). One more
+key, of zeros, has the exponent 0 exactly and so the weight 1 / sum_j: dividing by it undoes the normalisation in the very
+arithmetic that made it. (Multiplying by a recomputed sum biases an MMD^2 of 9e-7 by 6e-7.) With values (u_y, 1) the same
 pass gives sum_j k and sum_j k u_y, hence the gradient, since d k(x, y) / dx = k (u_y - u_x) / sigma.
 
-The exponent's rounding error grows with |u|^2. Hence the guard, taken for each trial from its own numbers: trials within
-``NEAR`` share one centre and one pass over [y; x]; the others take a pass within x and one across, each with its own
+The exponent's rounding error grows with |u|^2. Hence the guard, taken for each trial from its own numbers: a trial within
+``NEAR`` needs one centre and one pass over [y; x]; another takes a pass within x and one across, each about its own
 centre; and what lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
 """
 
@@ -33,8 +33,9 @@ from bench_core.kernels import Gaussian
 if TYPE_CHECKING:
     from torch import Tensor
 
-NEAR = {torch.float32: 8.0, torch.float64: 1e4}
-"""Largest |u|^2 / 2 about the centre of y up to which the whole MMD is one pass."""
+NEAR = {torch.float32: 16.0, torch.float64: 1e4}
+"""Largest |u|^2 / 2 about the centre of y up to which the whole MMD is one pass. Beyond, in float32, the mean of a tight
+cluster would feel the rounding errors of its own repulsion, which ought to cancel, like a hundredth of the pull of y."""
 
 FAR = {torch.float32: 50.0, torch.float64: 1e4}
 """Largest |u|^2 / 2 about a pass's own centre up to which attention is used: beyond, the relative error of a kernel,
@@ -61,17 +62,17 @@ class Pass(NamedTuple):
 def mmd2(x: Tensor, y: Tensor, bandwidth: float, unbiased: bool) -> Tensor:
     """MMD^2 of ``x`` ``(..., n, d)`` and ``y`` ``(..., m, d)``, shape ``(...)``."""
     dtype = _plain.compute_dtype(x, y)
-    lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    lead = _lead(x, y)
     x, y = _flat(x.to(dtype), lead), _flat(y.to(dtype), lead)
-    value: Tensor = _Mmd2.apply(x, y, bandwidth, unbiased, None)  # type: ignore[no-untyped-call]
-    return value.reshape(lead)
+    return _apply(x, y, bandwidth, unbiased, None).reshape(lead)
 
 
 class Against:
     """MMD^2 of any ``x`` with one ``y`` of shape ``(..., m, d)``, of which everything needed is computed here."""
 
     def __init__(self, y: Tensor, bandwidth: float, unbiased: bool) -> None:
-        self._y = y.detach().to(_plain.compute_dtype(y), copy=True)
+        with torch.inference_mode(False):  # later calls may well be outside of it
+            self._y = y.detach().to(_plain.compute_dtype(y), copy=True)
         self._bandwidth = bandwidth
         self._unbiased = unbiased
         self._fixed = {y.shape[:-2]: self._fix(y.shape[:-2])}
@@ -81,16 +82,15 @@ class Against:
         return _plain.compute_dtype(x, self._y) == self._y.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        lead = torch.broadcast_shapes(x.shape[:-2], self._y.shape[:-2])
+        lead = _lead(x, self._y)
         fixed = self._fixed.get(lead)
         if fixed is None:  # an x with more leading axes than y: y is repeated, once
             fixed = self._fixed[lead] = self._fix(lead)
         x = _flat(x.to(self._y.dtype), lead)
-        value: Tensor = _Mmd2.apply(x, fixed.y, self._bandwidth, self._unbiased, fixed)  # type: ignore[no-untyped-call]
-        return value.reshape(lead)
+        return _apply(x, fixed.y, self._bandwidth, self._unbiased, fixed).reshape(lead)
 
     def _fix(self, lead: torch.Size) -> Fixed:
-        with torch.no_grad(), exact_products(self._y.device.type):
+        with torch.inference_mode(False), torch.no_grad(), exact_products(self._y.device.type):
             fixed = Fixed.of(_flat(self._y, lead), self._bandwidth)
             fixed.within = _kernel_sums(fixed.y, fixed.y, self._bandwidth).rows.sum(-1)
         return fixed
@@ -99,14 +99,31 @@ class Against:
 def row_means(t: Tensor, z: Tensor, bandwidth: float) -> Tensor:
     """mean_j k(t_i, z_j) for ``t`` ``(..., k, d)`` and ``z`` ``(..., m, d)``, which gets no gradient: ``(..., k)``,
     in float64."""
-    lead = torch.broadcast_shapes(t.shape[:-2], z.shape[:-2])
-    means: Tensor = _RowMeans.apply(_flat(t, lead), _flat(z, lead), bandwidth)  # type: ignore[no-untyped-call]
+    lead = _lead(t, z)
+    means: Tensor = _RowMeans.apply(_flat(t, lead), _flat(z, lead), bandwidth)
     return means.reshape(*lead, t.shape[-2])
+
+
+def _lead(x: Tensor, y: Tensor) -> torch.Size:
+    """The common leading axes of two samples."""
+    if x.shape[:-2] == y.shape[:-2]:
+        return x.shape[:-2]
+    return torch.Size(torch.broadcast_shapes(x.shape[:-2], y.shape[:-2]))  # type: ignore[no-untyped-call]
 
 
 def _flat(z: Tensor, lead: torch.Size) -> Tensor:
     """``z`` ``(..., n, d)`` broadcast to the leading axes ``lead``, which become one: ``(B, n, d)``."""
+    if z.dim() == 3 and z.shape[:-2] == lead:  # a batch already: each operation saved is felt at n = 50
+        return z
     return z.expand(*lead, *z.shape[-2:]).reshape(lead.numel(), *z.shape[-2:])
+
+
+def _apply(x: Tensor, y: Tensor, bandwidth: float, unbiased: bool, fixed: Fixed | None) -> Tensor:
+    if not torch.is_grad_enabled():
+        # The hand-written function is told only whether its arguments require gradients, not whether anyone wants them.
+        x, y = x.detach(), y.detach()
+    value: Tensor = _Mmd2.apply(x, y, bandwidth, unbiased, fixed)
+    return value
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------
@@ -135,7 +152,7 @@ class _Mmd2(torch.autograd.Function):
         return (value - of_x.across * (2 / (n * m))).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *gradients = ctx.saved_tensors
         if torch.is_grad_enabled():
             # create_graph: a stored gradient is a constant, and its derivative silently wrong. Recompute it.
@@ -158,7 +175,7 @@ class _RowMeans(torch.autograd.Function):
         return sums.rows / m
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         t, z, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():
             means = _plain.row_means(t, z, Gaussian(ctx.bandwidth))
@@ -201,6 +218,12 @@ class Fixed:
         """Buffers for an ``x`` of ``n`` points: those of an earlier call, unless another thread is using them."""
         return self.spare.pop((n, ratio), None) or Buffers.of(self, n, ratio)
 
+    def keep_buffers(self, n: int, ratio: float, buffers: Buffers) -> None:
+        """Keep them for the next call; only the latest, and none that only inference mode may write to."""
+        if not buffers.queries.is_inference():
+            self.spare.clear()
+            self.spare[n, ratio] = buffers
+
 
 class Buffers(NamedTuple):
     """Attention's arguments for ``x`` ``(B, n, d)`` against ``[null; y; x]``, where only what ``x`` decides is open."""
@@ -240,7 +263,6 @@ class Buffers(NamedTuple):
 def _one_pass(x: Tensor, fixed: Fixed, unbiased: bool, need_gradient: bool) -> Pass:
     """Sums over the kernel within ``x`` ``(B, n, d)`` and across to ``y``, and the gradient, together where ``x`` and
     ``y`` are near, separately for the other trials."""
-    n, m = x.shape[-2], fixed.y.shape[-2]
     scaled, exponent = _scaled(x, fixed.centre, fixed.bandwidth)
     near = _within_reach(exponent, NEAR).logical_and_(fixed.near)
     n_near = int(near.sum())
@@ -258,11 +280,13 @@ def _joint_pass(scaled: Tensor, exponent: Tensor, fixed: Fixed, unbiased: bool, 
     """``_one_pass`` of an ``x`` that is near, given by its u ``(B, n, d)`` and -|u|^2/2 ``(B, n)``."""
     n, d = scaled.shape[-2:]
     pairs = n * (n - 1) if unbiased else n * n
-    ratio = pairs / (n * fixed.y.shape[-2])  # weight of a pair across beside one within
+    # Weight of a pair across beside one within, as the values hold it: with the unrounded ratio the sum across would
+    # come out wrong by the same 3e-8 of itself in every row, which no averaging removes.
+    ratio = torch.tensor(pairs / (n * fixed.y.shape[-2]), dtype=scaled.dtype).item()
     buffers = fixed.take_buffers(n, ratio)
     buffers.write(scaled, exponent)
     out = _attention(*buffers)  # (B, n, w)
-    fixed.spare[n, ratio] = buffers
+    fixed.keep_buffers(n, ratio, buffers)
     net, own, null = out[..., d : d + 3].double().unbind(-1)  # (B, n) each
     within = (own / null).sum(-1)
     across = (within - (net / null).sum(-1)) / ratio
@@ -295,7 +319,7 @@ def _kernel_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     reached = _within_reach(exponent_q, FAR) & _within_reach(exponent_z, FAR)
     n_reached = int(reached.sum())
     if n_reached < len(reached) and q is z and _attends(q):
-        _warn(bandwidth)
+        _warn(bandwidth, q.dtype)
     if n_reached == 0:
         return _direct_sums(q, z, bandwidth)
     result = _attention_sums(scaled_q, exponent_q, scaled_z, exponent_z, math.sqrt(bandwidth))
@@ -384,15 +408,14 @@ def _normalised(total: Tensor, n: int, unbiased: bool) -> Tensor:
 def _replace(result: Pass | Sums, trials: Tensor, by: Pass | Sums) -> None:
     """Overwrite the given trials of every tensor of ``result``."""
     for old, new in zip(result, by, strict=True):
-        if old is not None:
+        if old is not None and new is not None:
             old[trials] = new
 
 
-def _warn(bandwidth: float) -> None:
+def _warn(bandwidth: float, dtype: torch.dtype) -> None:
     warnings.warn(
-        f"a bandwidth (sigma^2) of {bandwidth:g} is too small for products in float32 on these data, as some "
-        f"|x - mean|^2 / (2 sigma^2) exceeds {FAR[torch.float32]:g}: it is computed from differences in float64, which is "
-        "slow; use a larger bandwidth",
+        f"a bandwidth (sigma^2) of {bandwidth:g} is too small for fast products on these data, as some |x - mean|^2 / "
+        f"(2 sigma^2) exceeds {FAR[dtype]:g}: falling back to differences in float64, which is slow; use a larger bandwidth",
         BandwidthWarning,
         stacklevel=2,
     )

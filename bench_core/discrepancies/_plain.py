@@ -7,6 +7,7 @@ chunk again for its gradient, so that memory stays proportional to one chunk.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -102,10 +103,9 @@ def _chunks(a: Tensor, b: Tensor) -> list[tuple[slice, bool]]:
     return [(slice(start, min(start + size, n)), size < n) for start in range(0, n, size)]
 
 
-def _recomputed(block, part: Tensor, b: Tensor, more: bool) -> Tensor:  # type: ignore[no-untyped-def]
+def _recomputed(block: Callable[[Tensor, Tensor], Tensor], part: Tensor, b: Tensor, more: bool) -> Tensor:
     """``block(part, b)``, whose intermediate results are not kept for the gradient if there are more chunks."""
     if more and torch.is_grad_enabled() and not under_transform():
         result: Tensor = checkpoint(block, part, b, use_reentrant=False, preserve_rng_state=False)
         return result
-    result = block(part, b)
-    return result
+    return block(part, b)

@@ -86,18 +86,18 @@ def mmd2_against(y: Tensor, kernel: Kernel, estimator: Estimator = "unbiased") -
     def plain(x: Tensor) -> Tensor:
         return mmd2(x, y, kernel, estimator)
 
-    if y.requires_grad or not _is_fused(kernel, y):
+    bandwidth = _fused_bandwidth(kernel, y)
+    if y.requires_grad or bandwidth is None:
         return plain
     from bench_core.discrepancies import _fused
 
-    assert isinstance(kernel, Gaussian) and isinstance(kernel.bandwidth, float)
-    against = _fused.Against(y, kernel.bandwidth, estimator == "unbiased")
+    against = _fused.Against(y, bandwidth, estimator == "unbiased")
 
     def fused(x: Tensor) -> Tensor:
         _check_sample("x", x)
         _check_pair(x, y)
         _check_estimator(estimator, x=x)
-        return against(x) if _is_fused(kernel, x) and against.accepts(x) else plain(x)
+        return plain(x) if _fused_bandwidth(kernel, x) is None or not against.accepts(x) else against(x)
 
     return fused
 
@@ -132,11 +132,11 @@ def witness(x: Tensor, y: Tensor, kernel: Kernel) -> Callable[[Tensor], Tensor]:
 
 def _mmd2(x: Tensor, y: Tensor, kernel: Kernel, estimator: Estimator) -> Tensor:
     unbiased = estimator == "unbiased"
-    if _is_fused(kernel, x):
+    bandwidth = _fused_bandwidth(kernel, x)
+    if bandwidth is not None:
         from bench_core.discrepancies import _fused
 
-        assert isinstance(kernel, Gaussian) and isinstance(kernel.bandwidth, float)
-        return _fused.mmd2(x, y, kernel.bandwidth, unbiased)
+        return _fused.mmd2(x, y, bandwidth, unbiased)
     from bench_core.discrepancies import _plain
 
     dtype = _plain.compute_dtype(x, y)
@@ -148,21 +148,22 @@ def _witness(t: Tensor, x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
 
     dtype = _plain.compute_dtype(t, x, y)
     t, x, y = t.to(dtype), x.to(dtype), y.to(dtype)
-    if _is_fused(kernel, x) and not (x.requires_grad or y.requires_grad):
+    bandwidth = _fused_bandwidth(kernel, x)
+    if bandwidth is not None and not (x.requires_grad or y.requires_grad):
         from bench_core.discrepancies import _fused
 
-        assert isinstance(kernel, Gaussian) and isinstance(kernel.bandwidth, float)
-        return (_fused.row_means(t, x, kernel.bandwidth) - _fused.row_means(t, y, kernel.bandwidth)).to(dtype)
+        return (_fused.row_means(t, x, bandwidth) - _fused.row_means(t, y, bandwidth)).to(dtype)
     return (_plain.row_means(t, x, kernel) - _plain.row_means(t, y, kernel)).to(dtype)
 
 
-def _is_fused(kernel: Kernel, x: Tensor) -> bool:
-    """Whether the hand-written gradient applies: a Gaussian whose bandwidth is a number, outside of transforms."""
+def _fused_bandwidth(kernel: Kernel, x: Tensor) -> float | None:
+    """The kernel's bandwidth where the hand-written gradient applies: a Gaussian's, given as a number, and outside of
+    transforms."""
     if not (isinstance(kernel, Gaussian) and isinstance(kernel.bandwidth, float) and x.device.type in ("cpu", "cuda")):
-        return False
+        return None
     from bench_core.discrepancies import _plain
 
-    return not _plain.under_transform()
+    return None if _plain.under_transform() else kernel.bandwidth
 
 
 def _check_sample(name: str, sample: Tensor) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
 from bench_core.execute import worker
-from bench_core.execute.batch import Row, Setting, failed_row
+from bench_core.execute.batch import Setting, failed_row
 from bench_core.execute.executor import Advanced, Event, Finished, Started, alone, timeout_reason
 from bench_core.plan import Job
 
@@ -59,7 +59,6 @@ class _State:
     waiting: Iterator[Job]
     again: deque[Job] = field(default_factory=deque)
     deaths: dict[str, int] = field(default_factory=dict)
-    parts: dict[str, list[Row]] = field(default_factory=dict)
 
     def next(self) -> Job | None:
         return self.again.popleft() if self.again else next(self.waiting, None)

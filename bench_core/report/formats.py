@@ -1,1 +1,197 @@
-"""stub"""
+"""The built-in report formats: rich, markdown, csv, json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from bench_core import hookimpl
+from bench_core.report import Format, table
+from bench_core.summary import Entry, Summary, as_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDE = 112
+"""Columns from which on the budgets stand in the same table."""
+
+
+class RichFormat(Format):
+    """For the terminal."""
+
+    name = "rich"
+
+    def render(self, summaries: Sequence[Summary], *, width: int, color: bool) -> str:
+        from rich.console import Console
+
+        console = Console(
+            file=io.StringIO(), width=width, force_terminal=color, color_system="truecolor" if color else None
+        )
+        for summary in summaries:
+            metric = summary.metric
+            console.print(_heading(summary))
+            wide = width >= WIDE
+            console.print(_comparison(summary, metric, budgets=wide))
+            if not wide and table.budget_names(summary, metric):
+                console.print(_budgets(summary, metric))
+            for note in table.notes(summary, metric):
+                console.print(note, style="dim", markup=False, highlight=False)
+            console.print()
+        text = console.file
+        assert isinstance(text, io.StringIO)
+        return text.getvalue()
+
+
+def _heading(summary: Summary) -> object:
+    from rich.text import Text
+
+    heading = Text(summary.title, style="bold")
+    heading.append(f"\n{summary.source}" if summary.source else "", style="not bold")
+    shared = table.constants(summary, summary.metric)
+    heading.append(f"\n{summary.suite}/{summary.run}" + (f": {shared}" if shared else ""), style="not bold dim")
+    return heading
+
+
+def _comparison(summary: Summary, metric: str, *, budgets: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    names = table.budget_names(summary, metric) if budgets else []
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    grid.add_column("label", no_wrap=True)
+    grid.add_column(f"{metric} [95 %]", no_wrap=True, justify="right")
+    grid.add_column("trials", justify="right")
+    grid.add_column("failed", justify="right")
+    grid.add_column("vs best", no_wrap=True)
+    grid.add_column("s/trial", justify="right")
+    for name in names:
+        grid.add_column(table.BUDGETS.get(name, name), justify="right", no_wrap=True)
+    for group in table.groups(summary, metric):
+        grid.add_row(Text(group.title, style="bold cyan"))
+        for entry in group.entries:
+            cells = [f"  {entry.label}", table.estimate(entry), str(entry.n_attempted), table.failed(entry)]
+            cells += [table.verdict(entry), table.seconds(entry)]
+            cells += [table.budget(entry, name) for name in names]
+            grid.add_row(*(Text(cell) for cell in cells), style=_style(entry))
+        grid.add_section()
+    return grid
+
+
+def _budgets(summary: Summary, metric: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    names = table.budget_names(summary, metric)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title="budget per trial", title_justify="left")
+    grid.add_column("label", no_wrap=True)
+    for name in names:
+        grid.add_column(table.BUDGETS.get(name, name), justify="right", no_wrap=True)
+    for group in table.groups(summary, metric):
+        grid.add_row(Text(group.title, style="bold cyan"))
+        for entry in group.entries:
+            if any(entry.budget.values()):
+                grid.add_row(Text(f"  {entry.label}"), *(Text(table.budget(entry, name)) for name in names))
+    return grid
+
+
+def _style(entry: Entry) -> str:
+    if entry.control or entry.skipped:
+        return "dim"
+    return "bold green" if entry.verdict == "best" else ""
+
+
+class MarkdownFormat(Format):
+    """For a README or a pull request."""
+
+    name = "markdown"
+
+    def render(self, summaries: Sequence[Summary], *, width: int, color: bool) -> str:
+        return "\n".join(_markdown(summary, summary.metric) for summary in summaries)
+
+
+def _markdown(summary: Summary, metric: str) -> str:
+    names = table.budget_names(summary, metric)
+    header = ["problem", "label", f"{metric} [95 %]", "trials", "failed", "vs best", "s/trial"]
+    header += [table.BUDGETS.get(name, name) for name in names]
+    lines = [f"## {_cell(summary.title)}", "", _cell(summary.source), "", _row(header), _row(["---"] * len(header))]
+    for group in table.groups(summary, metric):
+        for entry in group.entries:
+            cells = [group.title, entry.label, table.estimate(entry), str(entry.n_attempted), table.failed(entry)]
+            cells += [table.verdict(entry), table.seconds(entry), *(table.budget(entry, name) for name in names)]
+            if entry.verdict == "best":
+                cells[1:3] = [f"**{_cell(cells[1])}**", f"**{_cell(cells[2])}**"]
+                lines.append(_row([_cell(cells[0]), *cells[1:3], *map(_cell, cells[3:])]))
+            else:
+                lines.append(_row([_cell(cell) for cell in cells]))
+    shared = table.constants(summary, metric)
+    return "\n".join([*lines, "", *([f"{_cell(shared)}."] if shared else []), *table.notes(summary, metric), ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Escape what Markdown would obey."""
+    special = set("\\`*_{}<>|#[]")
+    return "".join(f"\\{char}" if char in special and char not in "[]_" else char for char in text)
+
+
+class CsvFormat(Format):
+    """For a spreadsheet: a line per problem cell, label and metric, in full precision."""
+
+    name = "csv"
+
+    def render(self, summaries: Sequence[Summary], *, width: int, color: bool) -> str:
+        text = io.StringIO()
+        budgets = sorted({name for summary in summaries for entry in summary.entries for name in entry.budget})
+        params = list(dict.fromkeys(name for s in summaries for entry in s.entries for name in entry.problem_params))
+        fields: dict[str, Callable[[Entry], object]] = {
+            "problem": lambda entry: entry.problem,
+            "label": lambda entry: _harmless(entry.label),
+            "method": lambda entry: entry.method,
+            "metric": lambda entry: entry.metric,
+            "n_attempted": lambda entry: entry.n_attempted,
+            "n_failed": lambda entry: entry.n_failed,
+            "estimate": lambda entry: entry.estimate,
+            "low": lambda entry: entry.low,
+            "high": lambda entry: entry.high,
+            "level": lambda entry: entry.level,
+            "interval": lambda entry: entry.interval,
+            "verdict": table.verdict,
+            "seconds": lambda entry: entry.seconds,
+        }
+        writer = csv.writer(text, lineterminator="\n")
+        header = [*fields, *(f"problem.{name}" for name in params), *(f"budget.{name}" for name in budgets)]
+        writer.writerow(["suite", "run", *header])
+        for summary in summaries:
+            for entry in summary.entries:
+                values = [read(entry) for read in fields.values()]
+                values += [entry.problem_params.get(name, "") for name in params]
+                values += [entry.budget.get(name, "") for name in budgets]
+                writer.writerow([summary.suite, summary.run, *values])
+        return text.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """Keep spreadsheets from taking a label for a formula."""
+    return f"'{text}" if text[:1] in tuple("=+-@") else text
+
+
+class JsonFormat(Format):
+    """For programs: an array with one object per suite."""
+
+    name = "json"
+
+    def render(self, summaries: Sequence[Summary], *, width: int, color: bool) -> str:
+        return json.dumps([as_json(summary) for summary in summaries], indent=1, allow_nan=False)
+
+
+@hookimpl
+def bench_register_formats() -> list[Format]:
+    return [RichFormat(), MarkdownFormat(), CsvFormat(), JsonFormat()]

@@ -71,8 +71,8 @@ def tango(n10: int, n01: int, n: int, level: float = 0.95) -> Interval:
     """Tango's score interval for the difference of two rates measured on the same trials.
 
     All differences that a score test does not reject at ``1 - level``. It never leaves [-1, 1], and is no point when
-    there are no discordant pairs: then it is ``+-z²/(n + z²)``. Asymptotic: at n = 20 the
-    coverage of a 95 % interval is between 0.939 and 1 (0.956 on average over all pairs of rates), not guaranteed.
+    there are no discordant pairs: then it is ``+-z²/(n + z²)``. Asymptotic, not
+    guaranteed: at n = 20 a 95 % interval covers with 0.939 to 1, on average over a grid of rates with 0.956.
 
     Args:
         n10: pairs in which only a succeeds.
@@ -137,7 +137,7 @@ def wilcoxon(
     Example:
         >>> inf = float("inf")
         >>> test = wilcoxon([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, inf], [0.2, 0.4, 0.5, 0.8, inf, inf, inf])
-        >>> test.n10, test.n01, test.p_value, round(test.difference, 6)
+        >>> test.n10, test.n01, round(test.p_value, 5), round(test.difference, 6)
         (6, 0, 0.03125, -0.4)
 
     References:

@@ -1,0 +1,49 @@
+"""The command line: one file per command; each parses, calls, prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bench_core.cli import doctor, export, listing, report, run, show
+from bench_core.errors import BenchError
+
+
+def build_app() -> typer.Typer:
+    """Return the application with all its commands."""
+    app = typer.Typer(
+        name="bench",
+        help="Compare methods that fit a distribution to data: suites run, tables come out, nothing is lost.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.command("run")(run.run)
+    app.command("list")(listing.list_)
+    app.command("show")(show.show)
+    app.command("report")(report.report)
+    app.command("export")(export.export)
+    app.command("doctor")(doctor.doctor)
+    app.callback()(_version)
+    return app
+
+
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if version:
+        from bench_core import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what the user can act on is one message and exit code 2."""
+    try:
+        build_app()()
+    except BenchError as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(2)

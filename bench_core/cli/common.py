@@ -1,0 +1,73 @@
+"""What several commands share: options, plugins, output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench_core.plugins import Plugins
+    from bench_core.summary import Summary
+
+PluginDir = Annotated[
+    list[Path],
+    typer.Option("--plugin-dir", help="Folder of plugins; the code in it runs. Repeatable.", show_default=False),
+]
+Block = Annotated[
+    list[str], typer.Option("--block", help="Plugin that is not even imported. Repeatable.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ResultsFolder = Annotated[
+    Path, typer.Argument(metavar="RESULTS", help="A folder given to --results, a suite's folder or a run's folder.")
+]
+
+
+def open_plugins(plugin_dir: Sequence[Path], block: Sequence[str]) -> Plugins:
+    """Load all plugins; those that fail are reported on standard error and left out."""
+    from bench_core.plugins import PATH_VARIABLE, find_sources, load_plugins
+
+    sources = find_sources(plugin_dir, block, cwd=Path.cwd(), path_variable=os.environ.get(PATH_VARIABLE, ""))
+    plugins = load_plugins(sources)
+    for failure in plugins.failures:
+        note(f"warning: {failure}", color="yellow")
+    return plugins
+
+
+def note(message: str, *, color: str | None = None) -> None:
+    """Print a message, which goes to standard error so that tables can be piped."""
+    typer.secho(message, err=True, fg=color)
+
+
+def print_summaries(plugins: Plugins, summaries: Sequence[Summary], format_name: str, output: Path | None = None) -> None:
+    """Print tables in a format, or write them to ``output``."""
+    terminal = sys.stdout.isatty() and output is None
+    width = shutil.get_terminal_size((120, 24)).columns if terminal else 120
+    text = plugins.formats.get(format_name).render(
+        summaries, width=width, color=terminal and "NO_COLOR" not in os.environ
+    )
+    if output is None:
+        typer.echo(text.rstrip("\n"))
+    else:
+        write(output, text)
+
+
+def write(output: Path, text: str) -> None:
+    """Write a text file that the user named.
+
+    Raises:
+        BenchError: when it cannot be written.
+    """
+    from bench_core.errors import BenchError
+
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"cannot write {output}: {error.strerror}") from None
+    note(f"wrote {output}")

@@ -1,0 +1,227 @@
+"""What a run looks like while it goes on: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench_core.cli.common import note
+from bench_core.report.table import number, plain, rate
+from bench_core.results import FAILED, derived_value
+from bench_core.summary import estimate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from bench_core.execute.batch import Row
+    from bench_core.plan import Cell, Plan
+    from bench_core.plugins import Plugins
+    from bench_core.results import Results
+    from bench_core.running import Options, Watcher
+
+LINE_EVERY = 10.0
+"""Seconds between two plain lines while no cell finishes."""
+REFRESH = 4
+"""Redraws per second on a terminal."""
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them.
+
+    >>> duration(3.2), duration(75), duration(7300)
+    ('3 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@dataclass
+class _Tally:
+    """What is known of one cell so far."""
+
+    cell: Cell
+    todo: int
+    done: int = 0
+    failed: int = 0
+    stored: int = 0
+    share: float = 0.0
+    """Of the batch under way."""
+    values: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return self.todo - self.done
+
+    @property
+    def cost(self) -> float | None:
+        """Seconds per trial, where known."""
+        return float(np.mean(self.seconds)) if self.seconds else None
+
+
+class Progress:
+    """Keeps count of a run."""
+
+    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
+        self.plan, self._plugins, self._workers = plan, plugins, workers
+        self._metric = plugins.metrics.get(plan.suite.report.metric)
+        self.tallies: dict[int, _Tally] = {}
+        self.started = time.monotonic()
+
+    def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
+        """Take over what is stored."""
+        self.started = time.monotonic()
+        for index, repeats in missing.items():
+            if repeats:
+                self.tallies[index] = _Tally(self.plan.cells[index], len(repeats))
+        for row in results.frame.iter_rows(named=True) if self.tallies else ():
+            if row["cell"] in self.tallies:
+                self.tallies[row["cell"]].stored += 1
+                self._count(self.tallies[row["cell"]], row)
+
+    def advance(self, cell: int, share: float) -> None:
+        """Note how far the batch under way is."""
+        self.tallies[cell].share = share
+
+    def finish(self, cell: int, rows: Sequence[Row]) -> None:
+        """Count finished rows."""
+        tally = self.tallies[cell]
+        tally.done += len(rows)
+        tally.share = 0.0
+        for row in rows:
+            self._count(tally, row)
+
+    def _count(self, tally: _Tally, row: Mapping[str, Any]) -> None:
+        failed = row["status"] in FAILED
+        tally.failed += failed
+        if row.get("seconds") is not None:
+            tally.seconds.append(row["seconds"])
+        value = None if failed else derived_value(self._plugins, tally.cell, self._metric.name, row)
+        bad = {"rate": 0.0, "mean": np.nan, "skewed": np.inf if self._metric.direction == "lower" else -np.inf}
+        if failed or value is not None:
+            tally.values.append(bad[self._metric.kind] if failed else float(value))
+
+    def estimate(self, tally: _Tally) -> str:
+        """Return the estimate so far with its interval."""
+        if not tally.values:
+            return ""
+        interval = estimate(self._metric, np.array(tally.values))
+        show = rate if self._metric.kind == "rate" else number
+        return f"{show(interval.estimate)} [{show(interval.low)}, {show(interval.high)}]"
+
+    def remaining(self) -> float | None:
+        """Return the seconds left, taking cells that have no finished trial to cost what the others do."""
+        known = [tally.cost for tally in self.tallies.values() if tally.cost is not None]
+        if not known:
+            return None
+        usual = float(np.mean(known))
+        cost = sum(tally.left * (usual if tally.cost is None else tally.cost) for tally in self.tallies.values())
+        return cost / self._workers
+
+    def headline(self) -> str:
+        """Return trials done, time used and time left."""
+        done = sum(tally.done for tally in self.tallies.values())
+        todo = sum(tally.todo for tally in self.tallies.values())
+        failed = sum(tally.failed for tally in self.tallies.values())
+        left = self.remaining()
+        parts = [f"{self.plan.suite.name}: {done}/{todo} trials", f"{failed} failed" if failed else ""]
+        parts += [duration(time.monotonic() - self.started), f"about {duration(left)} left" if left and done < todo else ""]
+        return ", ".join(part for part in parts if part)
+
+    def name(self, tally: _Tally) -> str:
+        """Return what a cell is called in a line."""
+        x = self.plan.suite.report.x
+        where = f"{x} = {plain(tally.cell.x)}" if tally.cell.x is not None else tally.cell.problem
+        return f"{where}  {tally.cell.label}"
+
+
+class PlainProgress(Progress):
+    """A line per finished cell, and one every ten seconds."""
+
+    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
+        super().__init__(plan, plugins, workers)
+        self._last = time.monotonic()
+
+    def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
+        super().begin(results, missing)
+        todo = sum(map(len, missing.values()))
+        note(f"{self.plan.suite.name}: {todo} trials to run" if todo else f"{self.plan.suite.name}: everything is stored")
+
+    def finish(self, cell: int, rows: Sequence[Row]) -> None:
+        super().finish(cell, rows)
+        tally = self.tallies[cell]
+        if not tally.left:
+            failures = f", {tally.failed} failed" if tally.failed else ""
+            note(f"  {self.name(tally)}: {self.estimate(tally)}, {tally.stored + tally.done} trials{failures}")
+        if not tally.left or time.monotonic() - self._last > LINE_EVERY:
+            self._last = time.monotonic()
+            note(self.headline())
+
+
+class LiveProgress(Progress):
+    """A table that redraws itself: cells under way, and a line with totals."""
+
+    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
+        super().__init__(plan, plugins, workers)
+        self.live: Live | None = None
+
+    def render(self) -> RenderableType:
+        """Return the present view, no taller than the terminal."""
+        from rich import box
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        assert self.live is not None
+        room = max(3, self.live.console.height - 6)
+        open_cells = [tally for tally in self.tallies.values() if tally.left]
+        # Those furthest from their end first: they are the ones that one waits for.
+        shown = sorted(open_cells, key=lambda tally: -tally.left * (tally.cost or 0))[:room]
+        shown = [tally for tally in open_cells if any(tally is each for each in shown)]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("cell", no_wrap=True)
+        for column in ("trials", "failed", f"{self._metric.name} so far [95 %]"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for tally in shown:
+            under_way = f" +{tally.share:.0%}" if tally.share else ""
+            trials = f"{tally.stored + tally.done}/{tally.stored + tally.todo}{under_way}"
+            table.add_row(Text(self.name(tally)), trials, str(tally.failed or ""), self.estimate(tally))
+        finished = len(self.tallies) - len(open_cells)
+        hidden = len(open_cells) - len(shown)
+        more = f"{finished} cells finished" + (f", {hidden} more under way" if hidden else "")
+        return Group(table, Text(more, style="dim"), Text(self.headline(), style="bold"))
+
+
+class _Silent(Progress):
+    """Says nothing."""
+
+
+@contextmanager
+def watcher(plan: Plan, plugins: Plugins, options: Options, *, quiet: bool, terminal: bool) -> Iterator[Watcher]:
+    """Give the watcher that suits where the output goes."""
+    from bench_core.cli.dry_run import workers_of
+
+    workers = workers_of(options)
+    if quiet or not terminal:
+        yield (_Silent if quiet else PlainProgress)(plan, plugins, workers)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    progress = LiveProgress(plan, plugins, workers)
+    live = Live(
+        get_renderable=progress.render, console=Console(stderr=True), refresh_per_second=REFRESH, transient=True
+    )
+    progress.live = live
+    with live:
+        yield progress

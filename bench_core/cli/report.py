@@ -1,0 +1,34 @@
+"""``bench report``: tables from stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench_core.cli.common import Block, PluginDir, note, open_plugins, print_summaries
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="[RESULTS]...", help="Folders given to --results, suites' folders or runs' folders."),
+    ] = [Path("results")],  # noqa: B006 (Typer copies it)
+    format_: Annotated[str, typer.Option("--format", help="rich, markdown, csv, json, or a plugin's.")] = "rich",
+    metric: Annotated[str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(help="Write here instead of printing.", show_default=False)] = None,
+    plugin_dir: PluginDir = [],  # noqa: B006
+    block: Block = [],  # noqa: B006
+) -> None:
+    """Print comparison tables: estimates with intervals, failures, budgets and paired comparisons."""
+    from bench_core.results import read_results
+    from bench_core.summary import summarise
+
+    plugins = open_plugins(plugin_dir, block)
+    plugins.formats.get(format_)  # an unknown one is told before anything is read
+    found = [each for folder in results for each in read_results(folder, plugins)]
+    for each in found:
+        for path in each.damaged:
+            note(f"warning: {path} could not be read; the next `bench run` sets it aside", color="yellow")
+    print_summaries(plugins, [summarise(each, plugins, metric) for each in found], format_, output)

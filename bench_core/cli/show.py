@@ -1,0 +1,96 @@
+"""``bench show``: one method, problem, metric or suite, with its parameters."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench_core.cli.common import AsJson, Block, PluginDir, open_plugins
+
+if TYPE_CHECKING:
+    from bench_core.plugins import Plugins
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A method, problem, metric or suite.")],
+    as_json: AsJson = False,
+    plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
+    block: Block = [],  # noqa: B006
+) -> None:
+    """Show a method, problem, metric or suite: parameters with types, defaults, bounds and documentation."""
+    from bench_core.errors import BenchError, suggest
+    from bench_core.suites import builtin_suites
+
+    plugins = open_plugins(plugin_dir, block)
+    found = _described(plugins, name)
+    suites = {path.stem: path for path in builtin_suites(Path.cwd())}
+    suite = Path(name) if name.endswith((".yaml", ".yml")) else suites.get(name)
+    if suite is not None and suite.exists():
+        # A problem and the suite named after it are both shown.
+        found.append({"kind": "suite", "name": name, "about": str(suite), "text": suite.read_text(encoding="utf-8")})
+    if not found:
+        known = [*plugins.methods, *plugins.problems, *plugins.metrics, *suites]
+        raise BenchError(f"nothing is called {name!r}{suggest(name, known)}{plugins.why_missing(name)}")
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for index, each in enumerate(found):
+        typer.echo("" if not index else "\n", nl=bool(index))
+        _print(each)
+
+
+def _described(plugins: Plugins, name: str) -> list[dict[str, Any]]:
+    from bench_core.parameters import describe
+
+    found: list[dict[str, Any]] = []
+    for offers in (plugins.methods, plugins.problems):
+        if name in offers:
+            cls = offers.items[name]
+            found.append(
+                {
+                    "kind": offers.kind,
+                    "name": name,
+                    "about": inspect.cleandoc(cls.__doc__ or ""),
+                    "plugin": offers.owners[name].source,
+                    "version": cls.version,
+                    "needs": sorted(getattr(cls, "needs", ())),
+                    "parameters": [parameter._asdict() for parameter in describe(cls)],
+                }
+            )
+    if name in plugins.metrics:
+        metric = plugins.metrics.get(name)
+        found.append(
+            {
+                "kind": "metric",
+                "name": name,
+                "about": inspect.cleandoc(type(metric).__doc__ or ""),
+                "plugin": plugins.metrics.owners[name].source,
+                "values": f"{metric.kind}, {metric.direction} is better",
+                "needs": sorted(metric.needs),
+            }
+        )
+    return found
+
+
+def _print(each: dict[str, Any]) -> None:
+    typer.secho(f"{each['kind']} {each['name']}", bold=True)
+    typer.echo(each["about"])
+    for key in ("plugin", "version", "values"):
+        if key in each:
+            typer.echo(f"{key}: {each[key]}")
+    if each.get("needs"):
+        typer.echo(f"needs: {', '.join(each['needs'])}")
+    if each.get("parameters"):
+        typer.echo("parameters:")
+        for parameter in each["parameters"]:
+            bounds = f", {parameter['bounds']}" if parameter["bounds"] else ""
+            typer.secho(f"  {parameter['name']} = {parameter['default']}", bold=True, nl=False)
+            typer.echo(f"  ({parameter['type']}{bounds})")
+            if parameter["doc"]:
+                typer.echo(f"      {parameter['doc']}")
+    if "text" in each:
+        typer.echo("\n" + each["text"].rstrip("\n"))

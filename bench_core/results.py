@@ -1,0 +1,173 @@
+"""Plan x stored rows -> results: which row answers which trial, what is missing, and the derived metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from bench_core.metrics import DerivedMetric
+from bench_core.plan import Cell, Plan, make_plan
+from bench_core.store import Damage, Run, find_runs
+from bench_core.suite import load_suite
+
+if TYPE_CHECKING:
+    from bench_core.plugins import Plugins
+
+FAILED = ("nan", "error", "timeout")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The trials of a plan that are stored.
+
+    Attributes:
+        plan: what was asked for.
+        run: name of the run's folder.
+        frame: a row per stored trial of the plan; ``cell`` is the index of its cell and ``label`` its label there.
+        stale: stored rows of the plan's trials that other code computed; kept, not used.
+        environments: environment id -> environment.
+        damaged: files that could not be read.
+    """
+
+    plan: Plan
+    run: str
+    frame: pl.DataFrame
+    stale: int
+    environments: Mapping[str, Any]
+    damaged: tuple[Path, ...] = ()
+
+    def missing(self, cell: int, *, retry_failed: bool = False) -> list[int]:
+        """Return the repeats of a cell that have no row, or whose row lacks a metric that is now asked for."""
+        rows = self.frame.filter(pl.col("cell") == cell)
+        incomplete = pl.any_horizontal(pl.col(f"metric.{name}").is_null() for name in self.plan.cells[cell].metrics)
+        again = (pl.col("status") == "ok") & incomplete
+        if retry_failed:
+            again |= pl.col("status").is_in(FAILED)
+        done = set(rows.filter(~again)["repeat"].to_list())
+        return [repeat for repeat in self.plan.cells[cell].repeats if repeat not in done]
+
+
+def read_results(results: Path, plugins: Plugins) -> list[Results]:
+    """Return the results that ``results`` means (see ``store.find_runs``), one per suite."""
+    return [load_results(run, plugins) for run in find_runs(results)]
+
+
+def load_results(run: Run, plugins: Plugins) -> Results:
+    """Return the results of a run, for the suite that it was last run with."""
+    device = "cuda" if run.name.endswith("cuda") else "cpu"
+    plan = make_plan(load_suite(run.suite_file, stored=True), plugins, device=device)
+    return match(plan, plugins, run)
+
+
+def match(plan: Plan, plugins: Plugins, run: Run | None, *, set_aside: bool = False) -> Results:
+    """Return the stored rows that answer the trials of ``plan``."""
+    damage = Damage()
+    rows = run.rows(damage, set_aside=set_aside) if run else Run(Path()).rows()
+    wanted = _wanted(plan)
+    found = rows.drop("label").join(wanted, on="trial_id", how="inner", maintain_order="left")
+    current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(pl.col("wanted_problem"))
+    usable = found.filter(current)
+    # The newest row of a trial counts: --retry-failed appends and never rewrites.
+    usable = usable.unique(["trial_id", "cell"], keep="last", maintain_order=True)
+    stale = found.filter(~current)["trial_id"].n_unique() if len(found) > len(usable) else 0
+    frame = _with_derived(usable.drop("wanted_method", "wanted_problem"), plan, plugins)
+    return Results(
+        plan=plan,
+        run=run.name if run else "",
+        frame=frame.sort("cell", "repeat"),
+        stale=stale,
+        environments=run.environments() if run else {},
+        damaged=tuple(damage.files),
+    )
+
+
+def derived_value(plugins: Plugins, cell: Cell, metric: str, row: Mapping[str, Any]) -> Any:
+    """Return a metric of one row, computed from its source where it is a derived one; None where it is not there."""
+    offered = plugins.metrics.get(metric)
+    if not isinstance(offered, DerivedMetric):
+        return row.get(f"metric.{metric}")
+    source = row.get(f"metric.{offered.source}")
+    problem = plugins.problems.get(cell.problem)(**cell.problem_params)
+    return None if source is None else offered.derive(problem, source)
+
+
+def _wanted(plan: Plan) -> pl.DataFrame:
+    """Return a row per trial of the plan. Labels of one configuration share their trials."""
+    return pl.concat(
+        [
+            pl.DataFrame(
+                {"trial_id": [cell.trial_id(repeat) for repeat in cell.repeats]}, schema={"trial_id": pl.String}
+            ).with_columns(
+                label=pl.lit(cell.label),
+                cell=pl.lit(index, pl.Int64),
+                wanted_method=pl.lit(cell.method_digest),
+                wanted_problem=pl.lit(cell.problem_digest),
+            )
+            for index, cell in enumerate(plan.cells)
+        ]
+    )
+
+
+def _with_derived(frame: pl.DataFrame, plan: Plan, plugins: Plugins) -> pl.DataFrame:
+    """Add what the suite's metrics need: absent measured columns as nulls, derived ones from their source."""
+    offered = [plugins.metrics.get(name) for name in plan.suite.metrics]
+    measured = {name for cell in plan.cells for name in cell.metrics}
+    absent = [name for name in sorted(measured) if f"metric.{name}" not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, pl.Float64).alias(f"metric.{name}") for name in absent)
+    for metric in offered:
+        if isinstance(metric, DerivedMetric):
+            frame = frame.with_columns(_derived(frame, plan, plugins, metric).alias(f"metric.{metric.name}"))
+    return frame
+
+
+def _derived(frame: pl.DataFrame, plan: Plan, plugins: Plugins, metric: DerivedMetric) -> pl.Expr:
+    source = pl.col(f"metric.{metric.source}")
+    value = pl.lit(None, pl.Float64)
+    for key, indices in _cells_by_problem(plan).items():
+        problem = plugins.problems.get(key[0])(**plan.cells[indices[0]].problem_params)
+        if metric.needs <= problem.capabilities:
+            derived = metric.derive(problem, source)
+            value = pl.when(pl.col("cell").is_in(indices)).then(derived.cast(pl.Float64)).otherwise(value)
+    return value
+
+
+def _cells_by_problem(plan: Plan) -> dict[tuple[str, str], list[int]]:
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, cell in enumerate(plan.cells):
+        groups.setdefault((cell.problem, cell.problem_key), []).append(index)
+    return groups
+
+
+def export(results: Results) -> pl.DataFrame:
+    """Return the raw trials with parameters expanded to columns, sorted by problem cell, label, repeat."""
+    plan = results.plan
+    wide = pl.DataFrame([{"cell": index, **_expanded(cell)} for index, cell in enumerate(plan.cells)], infer_schema_length=None)
+    order = {key: position for position, key in enumerate(dict.fromkeys(cell.problem_key for cell in plan.cells))}
+    places = pl.DataFrame({"cell": range(len(plan.cells)), "place": [order[cell.problem_key] for cell in plan.cells]})
+    frame = results.frame.join(wide, on="cell", how="left").join(places, on="cell", how="left")
+    frame = frame.sort("place", "label", "repeat").drop("cell", "place")
+    first = [name for name in frame.columns if "." not in name]
+    groups = ("problem.", "method.", "metric.", "budget.", "path.")
+    rest = [name for group in groups for name in sorted(frame.columns) if name.startswith(group)]
+    return frame.select(*first, *rest)
+
+
+def _expanded(cell: Cell) -> dict[str, Any]:
+    return _as_columns("problem", cell.problem_params) | _as_columns("method", cell.method_params)
+
+
+def _as_columns(prefix: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{name}": value for name, value in params.items()}
+
+
+def labels(plan: Plan, names: Collection[str]) -> set[str]:
+    """Return the labels that ``names`` mean: by label, or else every label of a method of that name."""
+    by_label = {cell.label for cell in plan.cells}
+    chosen = set()
+    for name in names:
+        chosen |= {name} if name in by_label else {cell.label for cell in plan.cells if cell.method == name}
+    return chosen

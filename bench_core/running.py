@@ -1,0 +1,145 @@
+"""One run of a suite: what is missing goes to an executor, what comes back goes to the store."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench_core.environment import collect
+from bench_core.execute.batch import Row, Setting
+from bench_core.execute.executor import Advanced, Executor, Finished, Inline, Started
+from bench_core.plan import Job, Plan, jobs
+from bench_core.results import Results, match
+from bench_core.store import Run, open_run
+
+if TYPE_CHECKING:
+    from bench_core.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a suite is run; nothing here changes a number."""
+
+    results: Path
+    device: str
+    executor: str = "processes"
+    workers: int | None = None
+    labels: frozenset[str] | None = None
+    """Labels that run; None: all."""
+    fresh: bool = False
+    retry_failed: bool = False
+    data: Path | None = None
+
+
+class Watcher(Protocol):
+    """Is told what happens during a run."""
+
+    def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
+        """Hear what is stored and what will run, per cell."""
+
+    def advance(self, cell: int, share: float) -> None:
+        """Hear how far a long batch of a cell is."""
+
+    def finish(self, cell: int, rows: Sequence[Row]) -> None:
+        """See the rows of a batch that was just stored."""
+
+
+class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
+    """The user stopped the run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.name)
+        self.run = run
+
+
+def run_suite(plan: Plan, plugins: Plugins, options: Options, watcher: Watcher) -> Results:
+    """Run what is missing of ``plan`` and return all that is stored of it.
+
+    Raises:
+        BenchError: the folder is locked or cannot be written.
+        Interrupted: Ctrl-C; everything finished is stored.
+    """
+    run = open_run(options.results, plan.suite.name, plan.suite.seed, options.device, fresh=options.fresh)
+    try:
+        run.write_suite(plan.suite.resolved())
+        before = match(plan, plugins, run, set_aside=True)
+        missing = what_is_missing(before, options)
+        watcher.begin(before, missing)
+        if any(missing.values()):
+            _Session(plan, plugins, options, watcher, run).work(missing)
+        run.compact()
+        return match(plan, plugins, run)
+    except KeyboardInterrupt:
+        raise Interrupted(run) from None
+    finally:
+        run.unlock()
+
+
+def what_is_missing(results: Results, options: Options) -> dict[int, list[int]]:
+    """Return the repeats to run per cell index, trials that two labels share counted once."""
+    missing: dict[int, list[int]] = {}
+    seen: set[str] = set()
+    for index, cell in enumerate(results.plan.cells):
+        if options.labels is not None and cell.label not in options.labels:
+            continue
+        repeats = results.missing(index, retry_failed=options.retry_failed)
+        missing[index] = [repeat for repeat in repeats if cell.trial_id(repeat) not in seen]
+        seen.update(cell.trial_id(repeat) for repeat in missing[index])
+    return missing
+
+
+def interleaved(plan: Plan, missing: Mapping[int, Sequence[int]]) -> Iterator[Job]:
+    """Yield the batches of all cells in turn, so that every row of the table fills up evenly."""
+    by_cell = [list(jobs(plan.cells[index], repeats)) for index, repeats in missing.items()]
+    for round_ in itertools.zip_longest(*by_cell):
+        yield from (job for job in round_ if job is not None)
+
+
+@dataclass
+class _Session:
+    plan: Plan
+    plugins: Plugins
+    options: Options
+    watcher: Watcher
+    run: Run
+    env_id: str = ""
+    _index: dict[str, int] = field(default_factory=dict)
+
+    def work(self, missing: Mapping[int, Sequence[int]]) -> None:
+        self._index = {cell.spec(0): index for index, cell in reversed(list(enumerate(self.plan.cells)))}
+        with closing(self._executor().run(interleaved(self.plan, missing))) as events:
+            for event in events:
+                if isinstance(event, Started):
+                    self._started(event.facts)
+                elif isinstance(event, Advanced):
+                    self.watcher.advance(self._cell(event.job), event.share)
+                else:
+                    self._finished(event)
+
+    def _executor(self) -> Executor:
+        options, timeout = self.options, self.plan.suite.timeout
+        setting = Setting(options.device, options.data, self.run.artifacts)
+        if options.executor == "inline":
+            return Inline(self.plugins, setting, timeout)
+        from bench_core.execute.processes import Processes, default_workers
+
+        workers = options.workers or default_workers(options.device)
+        return Processes(self.plugins.sources, setting, timeout, workers)
+
+    def _started(self, facts: dict[str, Any]) -> None:
+        self.env_id, env = collect(facts, self.plugins.loaded)
+        self.run.add_environment(self.env_id, env)
+
+    def _finished(self, event: Finished) -> None:
+        self.run.append(event.job.name, event.rows, self.env_id)
+        self.watcher.finish(self._cell(event.job), event.rows)
+        self.plugins.manager.hook.bench_batch_finished(
+            suite=self.plan.suite.name, run=self.run.name, rows=event.rows
+        )
+
+    def _cell(self, job: Job) -> int:
+        return self._index[job.cell.spec(0)]

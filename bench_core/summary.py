@@ -1,0 +1,323 @@
+"""Results -> summary: an estimate with its interval per cell and metric, and the paired comparisons of a table."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bench_core import stats
+from bench_core.results import FAILED, Results
+
+if TYPE_CHECKING:
+    from bench_core.metrics import Metric
+    from bench_core.plan import Cell
+    from bench_core.plugins import Plugins
+
+Values = NDArray[np.float64]
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table: a label on a problem cell, under one metric."""
+
+    problem: str
+    problem_params: Mapping[str, Any]
+    problem_key: str
+    x: Any
+    label: str
+    method: str
+    method_params: Mapping[str, Any]
+    control: bool
+    metric: str
+    n_attempted: int
+    n_failed: int
+    failures: Mapping[str, int]
+    """Status -> count, for the statuses that count as failures."""
+    skipped: str | None
+    estimate: float
+    low: float
+    high: float
+    level: float
+    interval: str
+    seconds: float
+    budget: Mapping[str, float]
+    """Mean per trial."""
+    unequal: frozenset[str] = frozenset()
+    """Budgets that differ from the best label's, where both spend any."""
+    verdict: str = ""
+    """``best``, ``separated``, ``not separated``, or nothing."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two labels on the trials that both have."""
+
+    a: str
+    b: str
+    metric: str
+    where: Mapping[str, Any]
+    problem_key: str
+    n_pairs: int
+    n01: int
+    n10: int
+    test: str
+    p_value_raw: float
+    p_value: float
+    difference: float
+    low: float
+    high: float
+    separated: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a report shows of one suite."""
+
+    suite: str
+    title: str
+    source: str
+    run: str
+    metric: str
+    metrics: Mapping[str, Metric]
+    x: str | None
+    entries: Sequence[Entry]
+    comparisons: Sequence[Comparison]
+    environments: Mapping[str, Any]
+    absent: Sequence[str] = field(default_factory=tuple)
+    """Labels of which no trial is stored."""
+    stale: int = 0
+
+    def table(self, metric: str | None = None) -> list[Entry]:
+        """Return the entries under one metric (default: the suite's)."""
+        return [entry for entry in self.entries if entry.metric == (metric or self.metric)]
+
+
+def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> Summary:
+    """Summarise every metric of the suite, or ``metric`` alone, which then is the table's.
+
+    Raises:
+        SuiteError: when the suite has no metric of that name.
+    """
+    suite = results.plan.suite
+    if metric is not None and metric not in suite.metrics:
+        from bench_core.errors import SuiteError, suggest
+
+        raise SuiteError(f"suite {suite.name!r} has no metric {metric!r}{suggest(metric, suite.metrics)}")
+    metrics = {name: plugins.metrics.get(name) for name in ([metric] if metric else suite.metrics)}
+    cells = [_Stored(cell, rows) for cell, rows in _by_cell(results)]
+    absent = [label for label in dict.fromkeys(c.cell.label for c in cells) if _nothing(cells, label)]
+    shown = [stored for stored in cells if stored.cell.label not in absent]
+    entries: list[Entry] = []
+    comparisons: list[Comparison] = []
+    for each in metrics.values():
+        compared = _compare_all(shown, each)
+        comparisons += compared
+        entries += _judged([_entry(stored, each) for stored in shown], compared, each)
+    return Summary(
+        suite=suite.name,
+        title=suite.title,
+        source=suite.source,
+        run=results.run,
+        metric=metric or suite.report.metric,
+        metrics=metrics,
+        x=suite.report.x,
+        entries=entries,
+        comparisons=comparisons,
+        environments=results.environments,
+        absent=absent,
+        stale=results.stale,
+    )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A cell with its stored rows, sorted by repeat."""
+
+    cell: Cell
+    rows: pl.DataFrame
+
+    def values(self, metric: Metric) -> Values:
+        """Return the metric of every attempted trial; a failed one is no success, or infinitely bad, or NaN."""
+        rows = self.rows.filter(pl.col("status") != "skipped")
+        name = f"metric.{metric.name}"
+        if name not in rows.columns:
+            return np.full(len(rows), np.nan)
+        bad = {"rate": 0.0, "mean": np.nan, "skewed": np.inf if metric.direction == "lower" else -np.inf}[metric.kind]
+        failed = pl.col("status").is_in(FAILED)
+        value = pl.when(failed).then(bad).otherwise(pl.col(name).fill_null(np.nan))
+        return rows.select(value.cast(pl.Float64).alias("v"))["v"].to_numpy()
+
+
+def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
+    parts = results.frame.partition_by("cell", as_dict=True)
+    return [(cell, parts.get((index,), results.frame.clear())) for index, cell in enumerate(results.plan.cells)]
+
+
+def _nothing(cells: Sequence[_Stored], label: str) -> bool:
+    return all(stored.rows.is_empty() for stored in cells if stored.cell.label == label)
+
+
+def _entry(stored: _Stored, metric: Metric) -> Entry:
+    cell = stored.cell
+    attempted = stored.rows.filter(pl.col("status") != "skipped")
+    counts = {status: int((attempted["status"] == status).sum()) for status in FAILED}
+    interval = estimate(metric, stored.values(metric))
+    budgets = {name.removeprefix("budget."): attempted[name].mean() for name in attempted.columns if "budget." in name}
+    return Entry(
+        problem=cell.problem,
+        problem_params=cell.problem_params,
+        problem_key=cell.problem_key,
+        x=cell.x,
+        label=cell.label,
+        method=cell.method,
+        method_params=cell.method_params,
+        control=cell.control,
+        metric=metric.name,
+        n_attempted=len(attempted),
+        n_failed=sum(counts.values()),
+        failures={status: count for status, count in counts.items() if count},
+        skipped=cell.skipped,
+        estimate=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        level=interval.level,
+        interval=interval.method,
+        seconds=_mean(attempted["seconds"]),
+        budget={name: float(mean) for name, mean in budgets.items() if isinstance(mean, int | float)},
+    )
+
+
+def estimate(metric: Metric, values: Values) -> stats.Interval:
+    """Return the estimate of a metric with its 95 % interval: exact for rates, t for means, ranks for medians."""
+    if metric.kind == "rate":
+        return stats.clopper_pearson(int(np.nansum(values)), len(values), LEVEL)
+    if metric.kind == "mean":
+        return stats.student_t(values[np.isfinite(values)], LEVEL)
+    return stats.median(values[~np.isnan(values)], LEVEL)
+
+
+def _mean(column: pl.Series) -> float:
+    mean = column.mean()
+    return float(mean) if isinstance(mean, int | float) else float("nan")
+
+
+def _compare_all(cells: Sequence[_Stored], metric: Metric) -> list[Comparison]:
+    """Compare all pairs of labels in all problem cells; Holm's adjustment is over all of them."""
+    compared = []
+    for _, group in itertools.groupby(cells, key=lambda stored: stored.cell.problem_key):
+        rivals = [stored for stored in group if not stored.cell.control and not stored.cell.skipped]
+        compared += [_compare(a, b, metric) for a, b in itertools.combinations(rivals, 2)]
+    adjusted = stats.holm([test.p_value if test.n_pairs else float("nan") for _, _, test in compared])
+    return [
+        Comparison(
+            a=a.cell.label,
+            b=b.cell.label,
+            metric=metric.name,
+            where=a.cell.problem_params,
+            problem_key=a.cell.problem_key,
+            n_pairs=test.n_pairs,
+            n01=test.n01,
+            n10=test.n10,
+            test=test.test,
+            p_value_raw=test.p_value,
+            p_value=float(p_value),
+            difference=test.difference,
+            low=test.low,
+            high=test.high,
+            separated=stats.separated(test, float(p_value)),
+        )
+        for (a, b, test), p_value in zip(compared, adjusted, strict=True)
+    ]
+
+
+def _compare(a: _Stored, b: _Stored, metric: Metric) -> tuple[_Stored, _Stored, stats.PairedTest]:
+    first, second = (
+        stored.rows.filter(pl.col("status") != "skipped")
+        .select("repeat", "data_digest")
+        .with_columns(value=pl.Series(stored.values(metric), dtype=pl.Float64))
+        for stored in (a, b)
+    )
+    pairs = first.join(second, on="repeat", suffix="_b")
+    # Trials that failed before their data were digested have none; their data follow from the same stream.
+    same = pl.col("data_digest").eq(pl.col("data_digest_b")).fill_null(value=True)
+    pairs = pairs.filter(same & pl.col("value").is_not_nan() & pl.col("value_b").is_not_nan())
+    left, right = pairs["value"].to_numpy(), pairs["value_b"].to_numpy()
+    if metric.kind == "rate":
+        return a, b, stats.mcnemar_exact(left, right)
+    return a, b, stats.wilcoxon(left, right, direction=metric.direction)
+
+
+def _judged(entries: Sequence[Entry], comparisons: Sequence[Comparison], metric: Metric) -> list[Entry]:
+    """Mark the best label of each problem cell, and say of every other one whether it is separated from it."""
+    by_pair = {(c.problem_key, frozenset((c.a, c.b))): c for c in comparisons}
+    judged = []
+    for _, group in itertools.groupby(entries, key=lambda entry: entry.problem_key):
+        cell = list(group)
+        rivals = [entry for entry in cell if not entry.control and entry.n_attempted and entry.estimate == entry.estimate]
+        if len(rivals) < 2:
+            judged += cell
+            continue
+        sign = 1 if metric.direction == "higher" else -1
+        best = max(rivals, key=lambda entry: sign * entry.estimate)
+        judged += [_verdict(entry, best, by_pair) if entry in rivals else entry for entry in cell]
+    return judged
+
+
+def _verdict(entry: Entry, best: Entry, by_pair: Mapping[tuple[str, frozenset[str]], Comparison]) -> Entry:
+    if entry is best:
+        return replace(entry, verdict="best")
+    compared = by_pair[(entry.problem_key, frozenset((entry.label, best.label)))]
+    unequal = {name for name, spent in entry.budget.items() if spent and best.budget.get(name, spent) not in (0, spent)}
+    return replace(
+        entry, verdict="separated" if compared.separated else "not separated", unequal=frozenset(unequal)
+    )
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """Return the summary as the JSON object of ``report --format json``; infinities and NaN become null."""
+    rows = [
+        {
+            "problem": entry.problem,
+            "problem_params": dict(entry.problem_params),
+            "label": entry.label,
+            "method": entry.method,
+            "method_params": dict(entry.method_params),
+            "metric": entry.metric,
+            "control": entry.control,
+            "n_attempted": entry.n_attempted,
+            "n_failed": entry.n_failed,
+            "failures": dict(entry.failures),
+            "skipped": entry.skipped,
+            "estimate": _finite(entry.estimate),
+            "low": _finite(entry.low),
+            "high": _finite(entry.high),
+            "level": entry.level,
+            "interval": entry.interval,
+            "seconds": _finite(entry.seconds),
+            "budget": dict(entry.budget),
+            "unequal_budget": sorted(entry.unequal),
+            "verdict": entry.verdict or None,
+        }
+        for entry in summary.entries
+    ]
+    compared = [{key: _finite(value) for key, value in asdict(c).items() if key != "problem_key"} for c in summary.comparisons]
+    return {
+        "suite": summary.suite,
+        "run": summary.run,
+        "env": dict(summary.environments),
+        "rows": rows,
+        "comparisons": compared,
+        "claims": [],
+    }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
