@@ -77,7 +77,9 @@ def _with_setting(suite: Suite, plugins: Plugins, setting: str) -> Suite:
         for entry in suite.problems
     ]
     if all(old is new for old, new in zip([*suite.methods, *suite.problems], [*methods, *problems], strict=True)):
-        raise BenchError(f"--set: nothing in this suite has a parameter {parameter!r}{_known(suite, plugins, parameter)}")
+        raise BenchError(
+            f"--set: nothing in this suite has a parameter {parameter!r}{_known(suite, plugins, parameter)}"
+        )
     return suite.model_copy(update={"methods": methods, "problems": problems})
 
 

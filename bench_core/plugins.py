@@ -127,7 +127,9 @@ class Plugins:
         return "\n" + "\n".join(f"  {failure}" for failure in self.failures)
 
 
-def find_sources(folders: Sequence[Path], blocked: Iterable[str], *, cwd: Path, path_variable: str = "") -> PluginSources:
+def find_sources(
+    folders: Sequence[Path], blocked: Iterable[str], *, cwd: Path, path_variable: str = ""
+) -> PluginSources:
     """Return where to load plugins from: the checkout around ``cwd``, folders of the command line and environment.
 
     Raises:
@@ -206,7 +208,9 @@ def _candidates(sources: PluginSources) -> Iterator[Candidate]:
 
 def _core_modules() -> list[str]:
     packages = [importlib.import_module(name) for name in ("bench_core.problems", "bench_core.metrics")]
-    found = [f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)]
+    found = [
+        f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)
+    ]
     return [*(name for name in found if not name.endswith(".base")), "bench_core.report.formats"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from bench_core.store import Damage, Run, find_runs
 from bench_core.suite import load_suite
 
 if TYPE_CHECKING:
+    from bench_core.metrics import Metric
     from bench_core.plugins import Plugins
 
 FAILED = ("nan", "error", "timeout")
@@ -69,7 +70,9 @@ def match(plan: Plan, plugins: Plugins, run: Run | None, *, set_aside: bool = Fa
     rows = run.rows(damage, set_aside=set_aside) if run else Run(Path()).rows()
     wanted = _wanted(plan)
     found = rows.drop("label").join(wanted, on="trial_id", how="inner", maintain_order="left")
-    current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(pl.col("wanted_problem"))
+    current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(
+        pl.col("wanted_problem")
+    )
     usable = found.filter(current)
     # The newest row of a trial counts: --retry-failed appends and never rewrites.
     usable = usable.unique(["trial_id", "cell"], keep="last", maintain_order=True)
@@ -85,14 +88,17 @@ def match(plan: Plan, plugins: Plugins, run: Run | None, *, set_aside: bool = Fa
     )
 
 
-def derived_value(plugins: Plugins, cell: Cell, metric: str, row: Mapping[str, Any]) -> Any:
-    """Return a metric of one row, computed from its source where it is a derived one; None where it is not there."""
-    offered = plugins.metrics.get(metric)
-    if not isinstance(offered, DerivedMetric):
-        return row.get(f"metric.{metric}")
-    source = row.get(f"metric.{offered.source}")
+def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[str, Any]], float | None]:
+    """Return what reads ``metric`` off a fresh row of ``cell``, derived where need be; None where it is not there."""
+    if not isinstance(metric, DerivedMetric):
+        return lambda row: row.get(f"metric.{metric.name}")
     problem = plugins.problems.get(cell.problem)(**cell.problem_params)
-    return None if source is None else offered.derive(problem, source)
+
+    def read(row: Mapping[str, Any]) -> float | None:
+        source = row.get(f"metric.{metric.source}")
+        return None if source is None else float(metric.derive(problem, source))
+
+    return read
 
 
 def _wanted(plan: Plan) -> pl.DataFrame:
@@ -145,7 +151,9 @@ def _cells_by_problem(plan: Plan) -> dict[tuple[str, str], list[int]]:
 def export(results: Results) -> pl.DataFrame:
     """Return the raw trials with parameters expanded to columns, sorted by problem cell, label, repeat."""
     plan = results.plan
-    wide = pl.DataFrame([{"cell": index, **_expanded(cell)} for index, cell in enumerate(plan.cells)], infer_schema_length=None)
+    wide = pl.DataFrame(
+        [{"cell": index, **_expanded(cell)} for index, cell in enumerate(plan.cells)], infer_schema_length=None
+    )
     order = {key: position for position, key in enumerate(dict.fromkeys(cell.problem_key for cell in plan.cells))}
     places = pl.DataFrame({"cell": range(len(plan.cells)), "place": [order[cell.problem_key] for cell in plan.cells]})
     frame = results.frame.join(wide, on="cell", how="left").join(places, on="cell", how="left")

@@ -137,9 +137,7 @@ class _Session:
     def _finished(self, event: Finished) -> None:
         self.run.append(event.job.name, event.rows, self.env_id)
         self.watcher.finish(self._cell(event.job), event.rows)
-        self.plugins.manager.hook.bench_batch_finished(
-            suite=self.plan.suite.name, run=self.run.name, rows=event.rows
-        )
+        self.plugins.manager.hook.bench_batch_finished(suite=self.plan.suite.name, run=self.run.name, rows=event.rows)
 
     def _cell(self, job: Job) -> int:
         return self._index[job.cell.spec(0)]

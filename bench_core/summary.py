@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -150,9 +151,8 @@ class _Stored:
         name = f"metric.{metric.name}"
         if name not in rows.columns:
             return np.full(len(rows), np.nan)
-        bad = {"rate": 0.0, "mean": np.nan, "skewed": np.inf if metric.direction == "lower" else -np.inf}[metric.kind]
         failed = pl.col("status").is_in(FAILED)
-        value = pl.when(failed).then(bad).otherwise(pl.col(name).fill_null(np.nan))
+        value = pl.when(failed).then(value_of_failure(metric)).otherwise(pl.col(name).fill_null(np.nan))
         return rows.select(value.cast(pl.Float64).alias("v"))["v"].to_numpy()
 
 
@@ -193,6 +193,12 @@ def _entry(stored: _Stored, metric: Metric) -> Entry:
         seconds=_mean(attempted["seconds"]),
         budget={name: float(mean) for name, mean in budgets.items() if isinstance(mean, int | float)},
     )
+
+
+def value_of_failure(metric: Metric) -> float:
+    """Return what a failed trial counts as: no success, infinitely bad, or (in a mean) NaN, which is never imputed."""
+    worst = math.inf if metric.direction == "lower" else -math.inf
+    return {"rate": 0.0, "mean": math.nan, "skewed": worst}[metric.kind]
 
 
 def estimate(metric: Metric, values: Values) -> stats.Interval:
@@ -261,7 +267,9 @@ def _judged(entries: Sequence[Entry], comparisons: Sequence[Comparison], metric:
     judged = []
     for _, group in itertools.groupby(entries, key=lambda entry: entry.problem_key):
         cell = list(group)
-        rivals = [entry for entry in cell if not entry.control and entry.n_attempted and entry.estimate == entry.estimate]
+        rivals = [
+            entry for entry in cell if not entry.control and entry.n_attempted and entry.estimate == entry.estimate
+        ]
         if len(rivals) < 2:
             judged += cell
             continue
@@ -276,9 +284,7 @@ def _verdict(entry: Entry, best: Entry, by_pair: Mapping[tuple[str, frozenset[st
         return replace(entry, verdict="best")
     compared = by_pair[(entry.problem_key, frozenset((entry.label, best.label)))]
     unequal = {name for name, spent in entry.budget.items() if spent and best.budget.get(name, spent) not in (0, spent)}
-    return replace(
-        entry, verdict="separated" if compared.separated else "not separated", unequal=frozenset(unequal)
-    )
+    return replace(entry, verdict="separated" if compared.separated else "not separated", unequal=frozenset(unequal))
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
@@ -308,7 +314,9 @@ def as_json(summary: Summary) -> dict[str, Any]:
         }
         for entry in summary.entries
     ]
-    compared = [{key: _finite(value) for key, value in asdict(c).items() if key != "problem_key"} for c in summary.comparisons]
+    compared = [
+        {key: _finite(value) for key, value in asdict(c).items() if key != "problem_key"} for c in summary.comparisons
+    ]
     return {
         "suite": summary.suite,
         "run": summary.run,

@@ -259,7 +259,7 @@ BAD: dict[str, tuple[str, str, str]] = {
         "wgan.tuned",
         "17: methods[1].label: required a printable name without '/', '\\', '.'",
     ),
-    "label with a slash": ("wgan-tuned", "../../etc", "17: methods[1].label: required a printable name without '/'"),
+    "label with a slash": ("wgan-tuned", "a/b", "17: methods[1].label: required a printable name without '/'"),
     "label with a backslash": ("wgan-tuned", "a\\b", "17: methods[1].label: required a printable name without '/'"),
     "label with =": ("wgan-tuned", "a=b", "17: methods[1].label: required a printable name without '/'"),
     "label with spaces around": ("wgan-tuned", "'a '", "17: methods[1].label: required a printable name without '/'"),
@@ -468,6 +468,13 @@ def test_labels_may_be_what_people_write(tmp_path: Path, label: str) -> None:
     assert load_suite(write(tmp_path, changed("wgan-tuned", f"'{label}'"))).methods[1].label == label
 
 
+def test_a_suite_name_has_at_most_64_characters(tmp_path: Path) -> None:
+    for length in (64, 65):
+        (tmp_path / f"{'s' * length}.yaml").write_text(changed("name: s\n", f"name: {'s' * length}\n"))
+    assert load_suite(tmp_path / f"{'s' * 64}.yaml").name == "s" * 64
+    assert ":1: name: required 1 to 64 of a-z" in refusal(tmp_path / f"{'s' * 65}.yaml")
+
+
 def test_the_source_may_have_several_lines(tmp_path: Path) -> None:
     suite = load_suite(write(tmp_path, changed("source: A paper, Table 1", "source: |\n  one\n  two")))
     assert suite.source == "one\ntwo\n"
@@ -553,12 +560,8 @@ def test_resolved_gives_the_same_suite_back(folder: Path, suite: Suite) -> None:
     assert again == suite
     assert repr(again) == repr(suite)  # tells 1 from 1.0 and 0.0 from -0.0
     assert again.resolved() == text
-
-
-@settings(max_examples=150, deadline=None)
-@given(suite=suites())
-def test_resolved_is_read_alike_by_a_yaml_1_1_parser(suite: Suite) -> None:
-    assert repr(yaml.safe_load(suite.resolved())) == repr(suite.model_dump())
+    # A reader of YAML 1.1 sees the same.
+    assert repr(yaml.safe_load(text)) == repr(suite.model_dump())
 
 
 def test_the_largest_suite_can_be_read_back(tmp_path: Path) -> None:
@@ -615,11 +618,13 @@ def shape(data: object) -> object:
     return [shape(value) for value in data] if isinstance(data, list) else None
 
 
-@settings(max_examples=800, deadline=2000)
+@settings(max_examples=800, deadline=None)
 @given(content=mutations())
 def test_a_mutated_suite_is_a_suite_or_one_error(folder: Path, content: bytes) -> None:
     path = write(folder, content)
+    start = time.process_time()
     suite = outcome(path)
+    assert time.process_time() - start < 2
     if isinstance(suite, str):
         assert suite.isprintable()
         assert suite.startswith(f"{path}:")

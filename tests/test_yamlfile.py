@@ -124,11 +124,13 @@ def test_numbers_that_a_float_cannot_hold_are_refused(tmp_path: Path, parser: st
     assert message.startswith("file.yaml:1: a: required a number that a 64-bit float can hold")
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False))
 def test_the_repr_of_a_number_is_that_number(value: int | float) -> None:
     assert repr(resolve(repr(value))) == repr(value)
 
 
+@settings(deadline=None)
 @given(st.text("0123456789+-.eExo_:infaNn~tru ", max_size=8))
 def test_a_plain_scalar_is_a_number_exactly_where_python_agrees(text: str) -> None:
     """Python's own reading as the oracle: where ours is a number, Python's is the same one."""
@@ -157,12 +159,14 @@ def trees(strings: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
     )
 
 
+@settings(deadline=None)
 @given(tree=trees(printable), indent=st.none() | st.integers(1, 3))
 def test_json_is_read_as_json(folder: Path, tree: Data, indent: int | None) -> None:
     text = json.dumps(tree, ensure_ascii=False, indent=indent)
     assert repr(read(folder, text)) == repr(json.loads(text))
 
 
+@settings(deadline=None)
 @given(tree=trees(words), flow=st.sampled_from([True, False, None]))
 def test_data_and_lines_agree_with_pyyaml(folder: Path, tree: Data, flow: bool | None) -> None:
     """Oracles: PyYAML's writer for the data, its composer's marks for the lines."""
@@ -397,14 +401,14 @@ def test_a_hostile_file_name_is_escaped(tmp_path: Path) -> None:
     assert "\\x1b[31m.yaml:1: " in str(caught.value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(content=st.binary(max_size=200) | st.text("ab:-[]{}&*!|>'\"#%? \n\t1.~,", max_size=60).map(str.encode))
 def test_any_bytes_give_data_or_one_error(folder: Path, content: bytes) -> None:
     message = outcome(write(folder, content))
     assert visible(message) == message
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.text("ab:-[]{}&*!|>'\"#%? \n\t1.~,\\Uud", max_size=60))
 def test_any_text_gives_data_or_one_error_without_libyaml(
     folder: Path, content: str, monkeypatch: pytest.MonkeyPatch
@@ -423,6 +427,7 @@ def test_values_are_shown_in_yaml_s_words_and_short() -> None:
     assert [shown(value) for value in values] == [*words.split("|"), "'\\x1b[31m\\u202e'"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_shown_text_is_short_and_printable(text: str) -> None:
     assert len(shown(text * 10)) <= 60

@@ -45,7 +45,9 @@ def note(message: str, *, color: str | None = None) -> None:
     typer.secho(message, err=True, fg=color)
 
 
-def print_summaries(plugins: Plugins, summaries: Sequence[Summary], format_name: str, output: Path | None = None) -> None:
+def print_summaries(
+    plugins: Plugins, summaries: Sequence[Summary], format_name: str, output: Path | None = None
+) -> None:
     """Print tables in a format, or write them to ``output``."""
     terminal = sys.stdout.isatty() and output is None
     width = shutil.get_terminal_size((120, 24)).columns if terminal else 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def export(
     output: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .jsonl.")],
     results: Annotated[
-        Path, typer.Argument(metavar="[RESULTS]", help="A folder given to --results, a suite's folder or a run's folder.")
+        Path,
+        typer.Argument(metavar="[RESULTS]", help="A folder given to --results, a suite's folder or a run's folder."),
     ] = Path("results"),
     plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
     block: Block = [],  # noqa: B006
@@ -28,7 +30,11 @@ def export(
     from bench_core.results import export as rows_of
     from bench_core.results import read_results
 
-    writers = {".csv": _csv, ".parquet": pl.DataFrame.write_parquet, ".jsonl": pl.DataFrame.write_ndjson}
+    writers: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+        ".csv": _csv,
+        ".parquet": pl.DataFrame.write_parquet,
+        ".jsonl": pl.DataFrame.write_ndjson,
+    }
     if output.suffix not in writers:
         raise BenchError(f"--output: unknown kind of file {output.suffix!r}{suggest(output.suffix, writers)}")
     plugins = open_plugins(plugin_dir, block)

@@ -68,7 +68,11 @@ def _suites() -> list[Item]:
 def _offers(kinds: Sequence[Kind], plugin_dir: Sequence[Path], block: Sequence[str]) -> dict[str, list[Item]]:
     plugins = open_plugins(plugin_dir, block)
     found: dict[str, list[Item]] = {}
-    for kind, offers in ((Kind.METHODS, plugins.methods), (Kind.PROBLEMS, plugins.problems), (Kind.METRICS, plugins.metrics)):
+    for kind, offers in (
+        (Kind.METHODS, plugins.methods),
+        (Kind.PROBLEMS, plugins.problems),
+        (Kind.METRICS, plugins.metrics),
+    ):
         if kind in kinds:
             found[kind] = [
                 {"name": name, "about": first_line(offers.items[name]), "plugin": offers.owners[name].name}

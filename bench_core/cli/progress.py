@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import numpy as np
 
 from bench_core.cli.common import note
 from bench_core.report.table import number, plain, rate
-from bench_core.results import FAILED, derived_value
-from bench_core.summary import estimate
+from bench_core.results import FAILED, reader
+from bench_core.summary import estimate, value_of_failure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,6 +51,7 @@ class _Tally:
 
     cell: Cell
     todo: int
+    read: Callable[[Mapping[str, Any]], float | None]
     done: int = 0
     failed: int = 0
     stored: int = 0
@@ -83,7 +84,8 @@ class Progress:
         self.started = time.monotonic()
         for index, repeats in missing.items():
             if repeats:
-                self.tallies[index] = _Tally(self.plan.cells[index], len(repeats))
+                cell = self.plan.cells[index]
+                self.tallies[index] = _Tally(cell, len(repeats), reader(self._plugins, cell, self._metric))
         for row in results.frame.iter_rows(named=True) if self.tallies else ():
             if row["cell"] in self.tallies:
                 self.tallies[row["cell"]].stored += 1
@@ -106,10 +108,9 @@ class Progress:
         tally.failed += failed
         if row.get("seconds") is not None:
             tally.seconds.append(row["seconds"])
-        value = None if failed else derived_value(self._plugins, tally.cell, self._metric.name, row)
-        bad = {"rate": 0.0, "mean": np.nan, "skewed": np.inf if self._metric.direction == "lower" else -np.inf}
-        if failed or value is not None:
-            tally.values.append(bad[self._metric.kind] if failed else float(value))
+        value = value_of_failure(self._metric) if failed else tally.read(row)
+        if value is not None:
+            tally.values.append(value)
 
     def estimate(self, tally: _Tally) -> str:
         """Return the estimate so far with its interval."""
@@ -135,7 +136,10 @@ class Progress:
         failed = sum(tally.failed for tally in self.tallies.values())
         left = self.remaining()
         parts = [f"{self.plan.suite.name}: {done}/{todo} trials", f"{failed} failed" if failed else ""]
-        parts += [duration(time.monotonic() - self.started), f"about {duration(left)} left" if left and done < todo else ""]
+        parts += [
+            duration(time.monotonic() - self.started),
+            f"about {duration(left)} left" if left and done < todo else "",
+        ]
         return ", ".join(part for part in parts if part)
 
     def name(self, tally: _Tally) -> str:
@@ -155,7 +159,9 @@ class PlainProgress(Progress):
     def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
         super().begin(results, missing)
         todo = sum(map(len, missing.values()))
-        note(f"{self.plan.suite.name}: {todo} trials to run" if todo else f"{self.plan.suite.name}: everything is stored")
+        note(
+            f"{self.plan.suite.name}: {todo} trials to run" if todo else f"{self.plan.suite.name}: everything is stored"
+        )
 
     def finish(self, cell: int, rows: Sequence[Row]) -> None:
         super().finish(cell, rows)

@@ -16,7 +16,9 @@ def report(
         typer.Argument(metavar="[RESULTS]...", help="Folders given to --results, suites' folders or runs' folders."),
     ] = [Path("results")],  # noqa: B006 (Typer copies it)
     format_: Annotated[str, typer.Option("--format", help="rich, markdown, csv, json, or a plugin's.")] = "rich",
-    metric: Annotated[str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of printing.", show_default=False)] = None,
     plugin_dir: PluginDir = [],  # noqa: B006
     block: Block = [],  # noqa: B006

@@ -37,17 +37,22 @@ def run(
     suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files or names of built-in suites.")],
     results: Annotated[Path, typer.Option(help="Folder that results are stored in.")] = Path("results"),
     method: Annotated[
-        list[str], typer.Option(help="Label or method to run; the others stay as stored. Repeatable.", show_default=False)
+        list[str],
+        typer.Option(help="Label or method to run; the others stay as stored. Repeatable.", show_default=False),
     ] = [],  # noqa: B006 (Typer copies it)
-    trials: Annotated[int | None, typer.Option(min=1, max=10_000_000, help="Trials per cell, whatever the suite says.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Trials per cell, whatever the suite says.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Root seed, whatever the suite says.")] = None,
     device: Annotated[Device, typer.Option(help="Where tensors lie.")] = Device.AUTO,
     executor: Annotated[ExecutorName, typer.Option(help="Worker processes, or this one.")] = ExecutorName.PROCESSES,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Worker processes. Default: one per core or GPU.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=1024, help="Worker processes. Default: one per core or GPU.", show_default=False),
     ] = None,
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="[LABEL.]PARAM=VALUE", help="Set a parameter. Repeatable.", show_default=False)
+        list[str],
+        typer.Option("--set", metavar="[LABEL.]PARAM=VALUE", help="Set a parameter. Repeatable.", show_default=False),
     ] = [],  # noqa: B006
     data: Annotated[Path | None, typer.Option(help="Folder of data sets.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")] = False,

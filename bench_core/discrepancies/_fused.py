@@ -5,13 +5,13 @@ With u = (x - c) / sigma and a centre c, the exponent of the kernel is the produ
     -|x - y|^2 / (2 sigma^2) = (u_x, 1, -|u_x|^2/2) . (u_y, -|u_y|^2/2, 1),
 
 so softmax attention of queries x to keys y averages the values with weights k(x_i, y_j) / sum_j k(x_i, y_j). One more
-key, of zeros, has the exponent 0 exactly and so the weight 1 / sum_j: dividing by it undoes the normalisation in the very
-arithmetic that made it. (Multiplying by a recomputed sum biases an MMD^2 of 9e-7 by 6e-7.) With values (u_y, 1) the same
-pass gives sum_j k and sum_j k u_y, hence the gradient, since d k(x, y) / dx = k (u_y - u_x) / sigma.
+key, all zeros, has the exponent 0 exactly and so the weight 1 / sum_j: dividing by it undoes the normalisation in the
+arithmetic that made it. (Multiplying by a recomputed sum biases an MMD^2 of 9e-7 by 6e-7.) With values (u_y, 1) the
+same pass gives sum_j k and sum_j k u_y, hence the gradient, as d k(x, y) / dx = k (u_y - u_x) / sigma.
 
-The exponent's rounding error grows with |u|^2. Hence the guard, taken for each trial from its own numbers: a trial within
-``NEAR`` needs one centre and one pass over [y; x]; another takes a pass within x and one across, each about its own
-centre; and what lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
+The exponent's rounding error grows with |u|^2. Hence the guard, taken for each trial from its own numbers: a trial
+within ``NEAR`` needs one centre and one pass over [y; x]; another takes a pass within x and one across, each about its
+own centre; and what lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEAR = {torch.float32: 16.0, torch.float64: 1e4}
-"""Largest |u|^2 / 2 about the centre of y up to which the whole MMD is one pass. Beyond, in float32, the mean of a tight
-cluster would feel the rounding errors of its own repulsion, which ought to cancel, like a hundredth of the pull of y."""
+"""Largest |u|^2 / 2 about the centre of y up to which the whole MMD is one pass. Beyond, in float32, rounding errors of
+a tight cluster's own repulsion, which ought to cancel in its mean, would weigh like a hundredth of the pull of y."""
 
 FAR = {torch.float32: 50.0, torch.float64: 1e4}
 """Largest |u|^2 / 2 about a pass's own centre up to which attention is used: beyond, the relative error of a kernel,
@@ -414,8 +414,8 @@ def _replace(result: Pass | Sums, trials: Tensor, by: Pass | Sums) -> None:
 
 def _warn(bandwidth: float, dtype: torch.dtype) -> None:
     warnings.warn(
-        f"a bandwidth (sigma^2) of {bandwidth:g} is too small for fast products on these data, as some |x - mean|^2 / "
-        f"(2 sigma^2) exceeds {FAR[dtype]:g}: falling back to differences in float64, which is slow; use a larger bandwidth",
+        f"a bandwidth (sigma^2) of {bandwidth:g} is too small for fast products on these data, where some |x - mean|^2 "
+        f"/ (2 sigma^2) exceeds {FAR[dtype]:g}: float64 differences are used, which is slow; take a larger bandwidth",
         BandwidthWarning,
         stacklevel=2,
     )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from bench_core.kernels import Kernel
 
-CHUNK_ELEMENTS = 2**20
-"""Entries of the temporary of differences, (rows, m, d), that one chunk of one trial may hold: 4 MB in float32, and a
+CHUNK_ELEMENTS = 2**21
+"""Entries of the temporary of differences, (rows, m, d), that one chunk of one trial may hold: 8 MB in float32, and a
 few copies of it live at once. Per trial, so that the order of summation does not depend on the width of the batch."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,8 +17,6 @@ from bench_core.engines.recovery import GradientMethod, Loss, Task
 if TYPE_CHECKING:
     import torch
 
-    from bench_core.problems import Problem
-
 
 class Critic:
     """B networks R^d -> R with the layers ``widths``, ReLU between them; no hidden layer makes it linear.
@@ -31,7 +30,7 @@ class Critic:
     def __init__(self, task: Task, widths: tuple[int, ...]) -> None:
         self.parameters: list[torch.Tensor] = []
         sizes = [task.observed.shape[-1], *widths, 1]
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             bound = 1 / math.sqrt(fan_in)
             for part, rows in (("weights", fan_in), ("biases", 1)):
                 uniform = draw(task.trials, f"critic-{layer}-{part}", (rows, fan_out), "uniform")
@@ -44,9 +43,10 @@ class Critic:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the critic of each sample: ``(B, n, d)`` -> ``(B, n)``."""
-        hidden, _ = self._hidden(x)
+        for weights, bias in self._hidden_layers():
+            x = bias.baddbmm(x, weights).relu()
         # Multiply-and-sum, not a product with one column: it rounds alike at every batch width.
-        return (hidden * self.parameters[-2].mT).sum(-1) + self.parameters[-1].squeeze(-1)
+        return (x * self.parameters[-2].mT).sum(-1) + self.parameters[-1].squeeze(-1)
 
     def input_gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return the gradient with respect to the input: ``(B, n, d)`` -> ``(B, n, d)``.
@@ -54,18 +54,24 @@ class Critic:
         In closed form, since a ReLU network is linear around almost every point: no second backward pass is needed
         to differentiate a gradient penalty.
         """
-        _, masks = self._hidden(x)
-        gradient = self.parameters[-2].mT.expand(*x.shape[:-1], -1)  # (B, n, width of the last hidden layer)
-        for weights, mask in zip(reversed(self.parameters[:-2:2]), reversed(masks), strict=True):
-            gradient = (gradient * mask) @ weights.mT
-        return gradient
+        gradient = self.parameters[-2].mT  # (B, 1, width of the last hidden layer)
+        for (weights, _), active in zip(reversed(self._hidden_layers()), reversed(self._active(x)), strict=True):
+            gradient = (gradient * active) @ weights.mT
+        return gradient.expand(*x.shape[:-1], -1)
 
-    def _hidden(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        masks = []
-        for weights, bias in zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True):
-            x = (x @ weights + bias).relu()
-            masks.append((x.detach() > 0).to(x.dtype))
-        return x, masks
+    def _hidden_layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return list(zip(self.parameters[:-2:2], self.parameters[1:-2:2], strict=True))
+
+    def _active(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return per hidden layer which units are on, 0 or 1: ``(B, n, width)``. They have no derivative."""
+        import torch
+
+        active = []
+        with torch.no_grad():
+            for weights, bias in self._hidden_layers():
+                x = bias.baddbmm(x, weights).relu()
+                active.append(x.sign())
+        return active
 
 
 class CriticMethod(GradientMethod):
@@ -127,9 +133,6 @@ class CriticMethod(GradientMethod):
             return loss.detach(), gradient
 
         return evaluate
-
-    def working_set(self, problem: Problem) -> int:
-        return 2 * super().working_set(problem)
 
 
 def _lowest_power_of_two_above(d: int) -> int:

@@ -51,9 +51,7 @@ class Adam:
         self.steps += 1
         size = lr / (1 - beta1**self.steps)
         root = math.sqrt(1 - beta2**self.steps)
-        for parameter, gradient, mean, square in zip(
-            self.parameters, gradients, self._mean, self._square, strict=True
-        ):
+        for parameter, gradient, mean, square in zip(self.parameters, gradients, self._mean, self._square, strict=True):
             mean.lerp_(gradient, 1 - beta1)
             square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
             parameter.addcdiv_(mean, square.sqrt().div_(root).add_(self.eps), value=-size)

@@ -215,4 +215,3 @@ class _Recorder:
         import torch
 
         return Path(self._done, torch.stack(self._losses, -1), torch.stack(self._errors, -1))
-

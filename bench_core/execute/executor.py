@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,7 +44,7 @@ Event = Started | Advanced | Finished
 class Executor(Protocol):
     """Runs batches and yields what happens; closing the iterator stops all work at once."""
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Event]:
         """Run every job."""
 
 
@@ -54,7 +54,7 @@ class Inline:
     def __init__(self, plugins: Plugins, setting: Setting, timeout: float) -> None:
         self._plugins, self._setting, self._timeout = plugins, setting, timeout
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Event]:
         """Run every job, leaving torch's number of threads as it was."""
         import torch
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
@@ -75,7 +75,7 @@ class Processes:
         self._sources, self._setting, self._timeout, self._count = sources, setting, timeout, workers
         self._workers: list[_Worker] = []
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Event]:
         """Run every job; on any exit, Ctrl-C included, no worker is left."""
         state = _State(iter(jobs))
         try:

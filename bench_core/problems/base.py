@@ -115,7 +115,7 @@ class RecoveryProblem(Problem):
             got = f"{tuple(shape)} of {answer.dtype}" if shape is not None else type(answer).__name__
             raise ValueError(f"the answer must be a floating tensor of shape {tuple(truth.shape)}, got {got}")
         bad = (~answer.isfinite().all(-1)).nonzero().flatten().tolist()
-        return {slot: "the estimate is not finite" for slot in bad}
+        return dict.fromkeys(bad, "the estimate is not finite")
 
     def size(self) -> int:
         """Return m·d."""

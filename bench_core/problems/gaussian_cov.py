@@ -77,7 +77,8 @@ class GaussianCov(RecoveryProblem):
         wide = y.double()
         values, vectors = torch.linalg.eigh(wide.mT @ wide / y.shape[-2])  # ascending
         scale = (values[..., -1:] - self.epsilon**2).clamp_min(0).sqrt()  # (B, 1)
-        return (scale * vectors[..., -1]).to(y.dtype)
+        estimate: torch.Tensor = (scale * vectors[..., -1]).to(y.dtype)
+        return estimate
 
     def error(self, theta: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         # In float64 through the outer products: ||a||^4 + ||b||^4 - 2 (a'b)^2 cancels near the truth.

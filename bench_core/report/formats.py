@@ -87,7 +87,9 @@ def _budgets(summary: Summary, metric: str) -> Table:
     from rich.text import Text
 
     names = table.budget_names(summary, metric)
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title="budget per trial", title_justify="left")
+    grid = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title="budget per trial", title_justify="left"
+    )
     grid.add_column("label", no_wrap=True)
     for name in names:
         grid.add_column(table.BUDGETS.get(name, name), justify="right", no_wrap=True)
