@@ -64,6 +64,8 @@ def _with_setting(suite: Suite, plugins: Plugins, setting: str) -> Suite:
     if not equals or not parameter or (dot and not label):
         raise BenchError(f"--set: required [label.]parameter=value, got {setting!r}")
     value = _value(text)
+    if value == []:
+        raise BenchError(f"--set: {setting}: required a list of at least one value")
     if label:
         return _with_label_setting(suite, plugins, label, parameter, value)
     methods = [

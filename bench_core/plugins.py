@@ -238,15 +238,21 @@ def _file_loader(path: Path) -> Callable[[], ModuleType]:
         if spec is None or spec.loader is None:
             raise ImportError(f"{file} is no Python module")
         module = importlib.util.module_from_spec(spec)
+        _forget(name)  # another load of this process may have left a package of this name, its submodules included
         sys.modules[name] = module  # before execution: pydantic and dataclasses look their module up
         try:
             spec.loader.exec_module(module)
         except BaseException:
-            del sys.modules[name]
+            _forget(name)
             raise
         return module
 
     return load
+
+
+def _forget(name: str) -> None:
+    for known in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
+        del sys.modules[known]
 
 
 def _load_one(
@@ -269,7 +275,7 @@ def _load_one(
 
 def _cause(error: BaseException) -> str:
     where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return " ".join(f"{type(error).__name__}: {error}{where}".split())  # on one line, as lists show it
 
 
 def _check_marked(module: ModuleType) -> None:
@@ -308,7 +314,7 @@ def _collect(plugins: Plugins, info: PluginInfo) -> None:
             continue
         try:
             items = list(function())
-        except Exception as error:  # a plugin's hook may raise anything; it is named and left out
+        except (Exception, SystemExit) as error:  # a plugin's hook may raise anything; it is named and left out
             plugins.failures.append(PluginFailure(info.name, info.source, f"{hook} raised {_cause(error)}"))
             continue
         for item in items:

@@ -99,8 +99,9 @@ def test_rational_quadratic_keeps_small_distances_that_one_plus_them_would_lose(
 @pytest.mark.parametrize("width", [1, 2, 7, 50])
 @pytest.mark.parametrize("kernel", [*KERNELS, Coulomb(5, 0.2)], ids=str)
 def test_an_entry_does_not_depend_on_the_width_of_the_batch(kernel, width):
-    x, y = normal(64, 5, 3, dtype=torch.float32), normal(64, 7, 3, seed=1, dtype=torch.float32)
+    x, y = normal(64, 5, 30, dtype=torch.float32), normal(64, 7, 30, seed=1, dtype=torch.float32)
     assert torch.equal(kernel(x[:width], y[:width]), kernel(x, y)[:width])
+    assert torch.equal(kernel(x[:width], y[0]), kernel(x, y[0])[:width])
 
 
 def test_a_tensor_bandwidth_applies_per_trial_and_is_differentiable():

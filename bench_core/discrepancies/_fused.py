@@ -9,9 +9,10 @@ key, all zeros, has the exponent 0 exactly and so the weight 1 / sum_j: dividing
 arithmetic that made it. (Multiplying by a recomputed sum biases an MMD^2 of 9e-7 by 6e-7.) With values (u_y, 1) the
 same pass gives sum_j k and sum_j k u_y, hence the gradient, as d k(x, y) / dx = k (u_y - u_x) / sigma.
 
-The exponent's rounding error grows with |u|^2. Hence the guard, taken for each trial from its own numbers: a trial
-within ``NEAR`` needs one centre and one pass over [y; x]; another takes a pass within x and one across, each about its
-own centre; and what lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
+The exponent's rounding error grows with |u|^2; it matters where the exponent is near 0, that is, where both points are
+far from the centre. Hence the guard, taken for each trial from its own numbers: with x within ``NEAR`` of the centre of
+y, one pass over [y; x] does; another trial takes a pass within x and one across, each about its own centre; and what
+lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
 """
 
 from __future__ import annotations
@@ -203,7 +204,6 @@ class Fixed:
     centre: Tensor  # (B, 1, d)
     scaled: Tensor  # (B, m, d): u_y
     exponent: Tensor  # (B, m): -|u_y|^2/2
-    near: Tensor  # (B,), bool
     bandwidth: float
     within: Tensor | None = None  # (B,), float64: sum_ij k(y_i, y_j), where it is known
     spare: dict[tuple[int, float], Buffers] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Fixed:
     def of(cls, y: Tensor, bandwidth: float) -> Fixed:
         centre = y.mean(-2, keepdim=True)
         scaled, exponent = _scaled(y, centre, bandwidth)
-        return cls(y, centre, scaled, exponent, _within_reach(exponent, NEAR), bandwidth)
+        return cls(y, centre, scaled, exponent, bandwidth)
 
     def take_buffers(self, n: int, ratio: float) -> Buffers:
         """Buffers for an ``x`` of ``n`` points: those of an earlier call, unless another thread is using them."""
@@ -261,10 +261,12 @@ class Buffers(NamedTuple):
 
 
 def _one_pass(x: Tensor, fixed: Fixed, unbiased: bool, need_gradient: bool) -> Pass:
-    """Sums over the kernel within ``x`` ``(B, n, d)`` and across to ``y``, and the gradient, together where ``x`` and
-    ``y`` are near, separately for the other trials."""
+    """Sums over the kernel within ``x`` ``(B, n, d)`` and across to ``y``, and the gradient.
+
+    They are computed together where ``x`` is near the centre of ``y``, and separately for the other trials.
+    """
     scaled, exponent = _scaled(x, fixed.centre, fixed.bandwidth)
-    near = _within_reach(exponent, NEAR).logical_and_(fixed.near)
+    near = _within_reach(exponent, NEAR)
     n_near = int(near.sum())
     if n_near == 0:
         return _two_passes(x, fixed.y, fixed.bandwidth, unbiased, need_gradient)
@@ -312,11 +314,11 @@ def _two_passes(x: Tensor, y: Tensor, bandwidth: float, unbiased: bool, need_gra
 def _kernel_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     """Sums over j of k(q_i, z_j) for ``q`` ``(B, n, d)`` and ``z`` ``(B, m, d)``, each trial by the path it needs."""
     centre = z.mean(-2, keepdim=True)  # (B, 1, d)
-    if q is not z:
-        centre = (centre + q.mean(-2, keepdim=True)) / 2
     scaled_q, exponent_q = _scaled(q, centre, bandwidth)
     scaled_z, exponent_z = (scaled_q, exponent_q) if q is z else _scaled(z, centre, bandwidth)
-    reached = _within_reach(exponent_q, FAR) & _within_reach(exponent_z, FAR)
+    # One of the two within reach is enough, as a far point has no kernel with a near one to be wrong about; but the
+    # null key turns an infinite exponent of a query into NaN.
+    reached = _within_reach(exponent_z, FAR) & (exponent_q > -math.inf).all(-1) | _within_reach(exponent_q, FAR)
     n_reached = int(reached.sum())
     if n_reached < len(reached) and q is z and _attends(q):
         _warn(bandwidth, q.dtype)

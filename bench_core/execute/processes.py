@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from bench_core.plugins import PluginSources
 
-PRELOAD = ["torch", "bench_core.execute.worker", "bench_core.engines.recovery", "bench_core.kernels"]
+PRELOAD = ["torch", "bench_core.execute.worker", "bench_core.engines.critic", "bench_core.report.formats"]
+"""What the fork server imports once, so that a new worker costs milliseconds."""
 DEATHS_ALONE = 2
 """A trial that is alone in its process when it dies this often is guilty."""
 
@@ -81,21 +82,21 @@ class Processes:
         try:
             self._workers = [self._start(index) for index in range(self._count)]
             while True:
-                yield from self._step(state)
-                if not any(worker.job for worker in self._workers) and all(w.ready for w in self._workers):
+                self._assign(state)
+                # Every ready worker was just offered a batch: when none has one, none is left.
+                if any(each.ready for each in self._workers) and not any(each.job for each in self._workers):
                     return
+                yield from self._listen(state)
         finally:
             for each in self._workers:
                 self._stop(each)
 
-    def _step(self, state: _State) -> Iterator[Event]:
+    def _assign(self, state: _State) -> None:
         for each in self._workers:
             if each.idle and (job := state.next()) is not None:
                 each.job, each.started = job, None
                 with suppress(OSError):  # it just died, which its sentinel will tell
                     each.link.send(job)
-        if any(each.job or not each.ready for each in self._workers):
-            yield from self._listen(state)
 
     def _listen(self, state: _State) -> Iterator[Event]:
         objects: list[Any] = [each.link for each in self._workers] + [each.process.sentinel for each in self._workers]

@@ -1,0 +1,152 @@
+"""One batch in this process: failures are narrowed down to rows, and data are paired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench_core import Fit, Method
+from bench_core.execute.batch import Setting, run_job
+from bench_core.plan import Job
+
+CPU = Setting("cpu", None, None)
+
+
+@pytest.fixture
+def run(plugins, make_cell):
+    """Run repeats 0 … n-1 of a method class, made for the test, under the name of a built-in one."""
+
+    def go(cls, n=8, width=10):
+        cell = make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5}, "truth", {})
+        patched = replace(plugins, methods=replace(plugins.methods, items={**plugins.methods.items, "truth": cls}))
+        return run_job(Job(cell, tuple(range(n)), width), patched, CPU)
+
+    return go
+
+
+def test_an_exception_is_narrowed_down_to_the_guilty_trials(run, plugins):
+    guilty = set()
+
+    class Raises(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            bad = trials["truth"][:, 0] > 0.8
+            if bool(bad.any()):
+                guilty.update(map(tuple, trials["truth"][bad].tolist()))
+                raise RuntimeError("cholesky: not positive definite")
+            return Fit(answer=trials["truth"].clone())
+
+    rows = sorted(run(Raises, n=10), key=lambda row: row["repeat"])
+    assert [row["repeat"] for row in rows] == list(range(10))
+    failed = [row for row in rows if row["status"] == "error"]
+    assert 0 < len(failed) == len(guilty) < 10
+    assert {row["reason"] for row in failed} == {"RuntimeError: cholesky: not positive definite"}
+    assert "in fit" in failed[0]["traceback"]
+    assert all(row["metric.error"] == 0 for row in rows if row["status"] == "ok")
+    assert all(row["slot"] == row["repeat"] and row["batch_size"] == 10 for row in rows)
+
+
+def test_a_non_finite_answer_is_nan_and_its_neighbours_are_ok(run):
+    class Half(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            answer = trials["truth"].clone()
+            answer[3, 0] = torch.inf
+            return Fit(answer=answer)
+
+    rows = run(Half)
+    assert [row["status"] for row in rows] == ["ok"] * 3 + ["nan"] + ["ok"] * 4
+    assert rows[3]["reason"] == "the estimate is not finite"
+    assert "metric.error" not in rows[3]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda trials: trials["truth"][:, :1], r"a floating tensor of shape \(10, 2\), got \(10, 1\) of torch.float32"),
+        (lambda trials: trials["truth"].long(), r"got \(10, 2\) of torch.int64"),
+        (lambda trials: [1, 2], "got list"),
+    ],
+)
+def test_a_wrong_answer_is_an_error_that_says_what_was_required(run, answer, words):
+    class Wrong(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return Fit(answer=answer(trials))
+
+    (row,) = run(Wrong, n=1)
+    assert row["status"] == "error"
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(row["reason"])
+
+
+def test_a_fit_that_is_no_fit_is_an_error(run):
+    class Bare(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return trials["truth"]
+
+    (row,) = run(Bare, n=1)
+    assert row["reason"] == "TypeError: fit must return a bench_core.Fit, got Tensor"
+
+
+def test_too_little_memory_halves_the_width_and_the_rows_say_so(run):
+    class Hungry(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            if trials.width > 3:
+                raise MemoryError
+            return Fit(answer=trials["truth"].clone())
+
+    rows = sorted(run(Hungry), key=lambda row: row["repeat"])
+    assert [row["status"] for row in rows] == ["ok"] * 8
+    assert {row["batch_size"] for row in rows} == {2}
+    assert all(row["slot"] == row["repeat"] % 2 for row in rows)
+
+
+def test_a_pair_that_does_not_fit_is_one_skipped_row_with_its_reason(plugins, make_cell):
+    cell = make_cell(plugins, "gaussian_mean", {}, "mle", {}, skipped="gaussian_mean has no log_density")
+    (row,) = run_job(Job(cell, (0,), 50), plugins, CPU)
+    assert (row["status"], row["reason"], row["repeat"]) == ("skipped", "gaussian_mean has no log_density", 0)
+
+
+def test_every_method_sees_the_same_data_in_trial_i(plugins, make_cell):
+    digests = {}
+    for method in ("truth", "init", "mle_exact"):
+        cell = make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5}, method, {})
+        digests[method] = [row["data_digest"] for row in run_job(Job(cell, (0, 1, 2), 5), plugins, CPU)]
+    assert digests["truth"] == digests["init"] == digests["mle_exact"]
+    assert len(set(digests["truth"])) == 3
+
+
+@pytest.mark.parametrize(("changed", "same"), [({"threshold": 0.5}, True), ({"m": 6}, False), ({"d": 3}, False)])
+def test_data_depend_on_data_parameters_only(plugins, make_cell, changed, same):
+    rows = [
+        run_job(Job(make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5, **params}, "truth", {}), (0,), 2), plugins, CPU)
+        for params in ({}, changed)
+    ]
+    assert (rows[0][0]["data_digest"] == rows[1][0]["data_digest"]) is same
+
+
+def test_padding_repeats_a_real_trial_and_gives_no_row(plugins, make_cell):
+    widths = []
+
+    class Look(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            widths.append((trials.width, len({tuple(row) for row in trials["start"].tolist()})))
+            return Fit(answer=trials["truth"].clone())
+
+    cell = make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5}, "truth", {})
+    patched = replace(plugins, methods=replace(plugins.methods, items={**plugins.methods.items, "truth": Look}))
+    rows = run_job(Job(cell, (12, 17), 10), patched, CPU)
+    assert [(row["repeat"], row["slot"]) for row in rows] == [(12, 2), (17, 7)]
+    assert widths == [(10, 2)]

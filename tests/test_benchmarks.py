@@ -1,0 +1,79 @@
+"""The programs in ``benchmarks/`` run, and the peers' way computes the same thing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from bench_core.discrepancies import mmd2
+from bench_core.kernels import Gaussian
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def serial() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_serial", BENCHMARKS / "serial.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On a busy machine two threads of a small operation wait for one another a hundred times longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (40, 90), (400, 400)])
+@pytest.mark.parametrize("known", [False, True])
+def test_the_serial_loss_and_gradient_are_those_of_mmd2(serial: ModuleType, n: int, m: int, known: bool) -> None:
+    rng = torch.Generator().manual_seed(n)
+    x = (torch.randn(n, 10, generator=rng) + 0.3).requires_grad_()
+    y = torch.randn(m, 10, generator=rng)
+    theirs = serial.mmd2(x, y, 10.0, serial.within(y, 10.0) if known else None)
+    ours = mmd2(x, y, Gaussian(10.0))
+    assert theirs.item() == pytest.approx(ours.item(), abs=2e-6)
+    gradients = [torch.autograd.grad(value, x)[0] for value in (theirs, ours)]
+    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_serial_trial_recovers_the_mean(serial: ModuleType) -> None:
+    # The sample mean of 200 points is off by 0.022 on average, the starting point by 0.43.
+    assert serial.run_trial(200, seed=1) < 0.04
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_serial_script_prints_json(serial: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    serial.main(["--m", "20", "--trials", "2", "--iterations", "5"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["m"], found["trials"], found["iterations"]) == (20, 2, 5)
+    assert found["seconds_per_trial"] > 0
+    assert found["success"] == 0
+
+
+def test_the_speed_report_is_json(tmp_path: Path) -> None:
+    output = tmp_path / "speed.json"
+    command = [sys.executable, str(BENCHMARKS / "speed.py"), "--quick", "--part", "mmd2", "--output", str(output)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert "not for quoting" in printed
+    report = json.loads(output.read_text())
+    assert report["quick"]
+    assert report["machine"]["torch"] == torch.__version__
+    assert [record["n = m"] for record in report["parts"]["mmd2"]] == [50, 200, 800]
+    assert all(record["ratio"] > 0 and record["ratio, y kept"] > 0 for record in report["parts"]["mmd2"])
