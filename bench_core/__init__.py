@@ -6,7 +6,15 @@ start from ``bench_core.engines.recovery``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pluggy
+
+if TYPE_CHECKING:
+    from bench_core.methods import Method
+    from bench_core.metrics import Metric
+    from bench_core.problems import Problem
+    from bench_core.trials import Fit, Trials
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -53,12 +54,14 @@ def describe(cls: type[Parameters]) -> list[ParameterDoc]:
 
 
 def _describe_field(name: str, field: FieldInfo) -> ParameterDoc:
-    default = "required" if field.is_required() else json.dumps(field.default)
+    default = "required"
+    if not field.is_required():
+        default = json.dumps(field.get_default(call_default_factory=True), default=str)
     annotation = field.annotation
     shown = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return ParameterDoc(
         name=name,
-        type=shown.replace("typing.", "").replace("Literal", "").replace("NoneType", "null").strip("[]"),
+        type=re.sub("None(Type)?", "null", re.sub(r"typing\.|Literal", "", shown)).strip("[]"),
         default=default,
         bounds=", ".join(_bound(item) for item in field.metadata if _bound(item)),
         doc=" ".join((field.description or "").split()),

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from bench_core.problems import Problem
     from bench_core.suite import MethodEntry, ProblemEntry, Suite
 
-# Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded; never one, since a matrix product
-# of one row takes another path than one of two. A GPU wants many trials at once, a core wants them in its cache.
-WIDTHS = {"cpu": (50, 25, 10, 5, 2), "cuda": (1000, 500, 250, 100, 50, 25, 10, 5, 2)}
+# Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded. A GPU wants many trials at once, a
+# core wants them in its cache; a network that fills either trains alone.
+WIDTHS = {"cpu": (50, 25, 10, 5, 2, 1), "cuda": (1000, 500, 250, 100, 50, 25, 10, 5, 2, 1)}
 WORKING_SET = {"cpu": 8 << 20, "cuda": 4 << 30}
 
 
@@ -114,7 +114,7 @@ class Job:
     def name(self) -> str:
         """Name of the batch: the same whenever the same code is to do the same work."""
         code = [self.cell.method_digest, self.cell.problem_digest, self.width]
-        return f"{short_id(self.cell.spec(0) + canonical(code))}-{self.repeats[0]}"
+        return f"{short_id(self.cell.spec(0) + canonical(code))}-{self.repeats[0]}-{self.repeats[-1]}"
 
     def split(self, parts: Iterable[Sequence[int]]) -> list[Job]:
         """Return one job per part, in the same slots."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,7 +72,7 @@ def run_suite(plan: Plan, plugins: Plugins, options: Options, watcher: Watcher) 
         if any(missing.values()):
             _Session(plan, plugins, options, watcher, run).work(missing)
         run.compact()
-        return match(plan, plugins, run)
+        return replace(match(plan, plugins, run), damaged=before.damaged)
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bench_core import stats
+from bench_core.metrics import DerivedMetric
 from bench_core.results import FAILED, Results
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Entry:
     n_failed: int
     failures: Mapping[str, int]
     """Status -> count, for the statuses that count as failures."""
+    reasons: Mapping[str, int]
+    """Reason of failure -> count."""
     skipped: str | None
     estimate: float
     low: float
@@ -119,9 +123,10 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
     entries: list[Entry] = []
     comparisons: list[Comparison] = []
     for each in metrics.values():
-        compared = _compare_all(shown, each)
+        having = [stored for stored in shown if _exists(each, stored.cell)]
+        compared = _compare_all(having, each)
         comparisons += compared
-        entries += _judged([_entry(stored, each) for stored in shown], compared, each)
+        entries += _judged([_entry(stored, each) for stored in having], compared, each)
     return Summary(
         suite=suite.name,
         title=suite.title,
@@ -161,6 +166,11 @@ def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
     return [(cell, parts.get((index,), results.frame.clear())) for index, cell in enumerate(results.plan.cells)]
 
 
+def _exists(metric: Metric, cell: Cell) -> bool:
+    """Return whether the problem of the cell has the metric."""
+    return (metric.source if isinstance(metric, DerivedMetric) else metric.name) in cell.metrics
+
+
 def _nothing(cells: Sequence[_Stored], label: str) -> bool:
     return all(stored.rows.is_empty() for stored in cells if stored.cell.label == label)
 
@@ -184,6 +194,7 @@ def _entry(stored: _Stored, metric: Metric) -> Entry:
         n_attempted=len(attempted),
         n_failed=sum(counts.values()),
         failures={status: count for status, count in counts.items() if count},
+        reasons=dict(Counter(attempted.filter(pl.col("status").is_in(FAILED))["reason"].drop_nulls().to_list())),
         skipped=cell.skipped,
         estimate=interval.estimate,
         low=interval.low,
@@ -204,7 +215,8 @@ def value_of_failure(metric: Metric) -> float:
 def estimate(metric: Metric, values: Values) -> stats.Interval:
     """Return the estimate of a metric with its 95 % interval: exact for rates, t for means, ranks for medians."""
     if metric.kind == "rate":
-        return stats.clopper_pearson(int(np.nansum(values)), len(values), LEVEL)
+        known = values[~np.isnan(values)]  # a stored trial may lack a metric that was asked for later
+        return stats.clopper_pearson(int(known.sum()), len(known), LEVEL)
     if metric.kind == "mean":
         return stats.student_t(values[np.isfinite(values)], LEVEL)
     return stats.median(values[~np.isnan(values)], LEVEL)
@@ -301,6 +313,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             "n_attempted": entry.n_attempted,
             "n_failed": entry.n_failed,
             "failures": dict(entry.failures),
+            "reasons": dict(entry.reasons),
             "skipped": entry.skipped,
             "estimate": _finite(entry.estimate),
             "low": _finite(entry.low),

@@ -48,14 +48,15 @@ def test_the_serial_loss_and_gradient_are_those_of_mmd2(serial: ModuleType, n: i
     theirs = serial.mmd2(x, y, 10.0, serial.within(y, 10.0) if known else None)
     ours = mmd2(x, y, Gaussian(10.0))
     assert theirs.item() == pytest.approx(ours.item(), abs=2e-6)
-    gradients = [torch.autograd.grad(value, x)[0] for value in (theirs, ours)]
-    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-7)
+    (their_gradient,) = torch.autograd.grad(theirs, x)
+    (our_gradient,) = torch.autograd.grad(ours, x)
+    assert torch.allclose(their_gradient, our_gradient, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_serial_trial_recovers_the_mean(serial: ModuleType) -> None:
-    # The sample mean of 200 points is off by 0.022 on average, the starting point by 0.43.
-    assert serial.run_trial(200, seed=1) < 0.04
+    # The sample mean of 100 points is off by 0.03 on average, the starting point by 0.43.
+    assert serial.run_trial(100, seed=1) < 0.06
 
 
 @pytest.mark.usefixtures("one_thread")

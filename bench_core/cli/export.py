@@ -43,7 +43,7 @@ def export(
     try:
         writers[output.suffix](frame, output)
     except OSError as error:
-        raise BenchError(f"cannot write {output}: {error.strerror}") from None
+        raise BenchError(f"cannot write {output}: {error.strerror or error}") from None
     note(f"wrote {len(frame)} trials to {output}")
 
 

@@ -33,7 +33,7 @@ def show(
         # A problem and the suite named after it are both shown.
         found.append({"kind": "suite", "name": name, "about": str(suite), "text": suite.read_text(encoding="utf-8")})
     if not found:
-        known = [*plugins.methods, *plugins.problems, *plugins.metrics, *suites]
+        known = {*plugins.methods, *plugins.problems, *plugins.metrics, *suites}
         raise BenchError(f"nothing is called {name!r}{suggest(name, known)}{plugins.why_missing(name)}")
     if as_json:
         typer.echo(json.dumps(found, indent=1))

@@ -156,7 +156,9 @@ class _Mmd2(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *gradients = ctx.saved_tensors
         if torch.is_grad_enabled():
-            # create_graph: a stored gradient is a constant, and its derivative silently wrong. Recompute it.
+            # create_graph: a stored gradient is a constant, and its derivative silently wrong. Recompute it, from
+            # aliases, for x and y may be one tensor, whose whole gradient would otherwise be counted for each.
+            x, y = x.view_as(x), y.view_as(y)
             value = _plain.mmd2(x, y, Gaussian(ctx.bandwidth), ctx.unbiased).to(x.dtype)
             return *_differentiate(value, (x, y), ctx.needs_input_grad, grad), None, None, None
         scaled = (None if g is None else grad[:, None, None] * g for g in gradients)

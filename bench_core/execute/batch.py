@@ -53,7 +53,7 @@ def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = l
     try:
         return _run(job, plugins, setting, progress)
     except Exception as error:  # whatever a method raises is an outcome of its trials
-        if _out_of_memory(error) and job.width > 2:
+        if _out_of_memory(error) and job.width > 1:
             return _run_narrower(job, plugins, setting, progress)
         if len(job.repeats) == 1:
             return [failed_row(job, "error", f"{type(error).__name__}: {error}", traceback.format_exc())]
@@ -66,7 +66,7 @@ def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> 
 
 
 def _run_narrower(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
-    width = max(2, job.width // 2)
+    width = job.width // 2
     groups: dict[int, list[int]] = {}
     for repeat in job.repeats:
         groups.setdefault(repeat // width, []).append(repeat)

@@ -75,13 +75,13 @@ class Inline:
             return self._after_timeout(job)
 
     def _after_timeout(self, job: Job) -> list[Row]:
-        singles = alone(job)
-        if not singles:
+        parts = singles(job)
+        if not parts:
             return [failed_row(job, "timeout", timeout_reason(self._timeout))]
-        return [row for single in singles for row in self._run(single)]
+        return [row for part in parts for row in self._run(part)]
 
 
-def alone(job: Job) -> list[Job]:
+def singles(job: Job) -> list[Job]:
     """Return a job per trial, or nothing where it is one trial already."""
     return job.split([[repeat] for repeat in job.repeats]) if len(job.repeats) > 1 else []
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench_core.errors import BenchError
 from bench_core.execute import worker
 from bench_core.execute.batch import Setting, failed_row
-from bench_core.execute.executor import Advanced, Event, Finished, Started, alone, timeout_reason
+from bench_core.execute.executor import Advanced, Event, Finished, Started, singles, timeout_reason
 from bench_core.plan import Job
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PRELOAD = ["torch", "bench_core.execute.worker", "bench_core.engines.critic", "bench_core.report.formats"]
 """What the fork server imports once, so that a new worker costs milliseconds."""
-DEATHS_ALONE = 2
-"""A trial that is alone in its process when it dies this often is guilty."""
+DEATHS = 2
+"""A batch whose worker dies this often is guilty, and so is a trial that is alone in it."""
 
 
 def default_workers(device: str) -> int:
@@ -60,6 +60,9 @@ class _State:
     waiting: Iterator[Job]
     again: deque[Job] = field(default_factory=deque)
     deaths: dict[str, int] = field(default_factory=dict)
+    """Batch -> how often a worker died of it."""
+    narrowed: set[str] = field(default_factory=set)
+    """Batches that are parts of one that killed its worker twice."""
 
     def next(self) -> Job | None:
         return self.again.popleft() if self.again else next(self.waiting, None)
@@ -139,9 +142,9 @@ class Processes:
         self._replace(index, each)
         if job is None:
             return
-        singles = alone(job)
-        state.again.extend(singles)
-        if not singles:
+        parts = singles(job)
+        state.again.extend(parts)
+        if not parts:
             yield Finished(job, [failed_row(job, "timeout", timeout_reason(self._timeout))])
 
     def _died(self, index: int, each: _Worker, state: _State) -> Iterator[Event]:
@@ -153,12 +156,14 @@ class Processes:
         self._replace(index, each)
         if job is None:
             return
-        if len(job.repeats) > 1:
-            state.again.extend(job.halves())
-            return
-        state.deaths[job.name] = state.deaths.get(job.name, 0) + 1
-        if state.deaths[job.name] < DEATHS_ALONE:
-            state.again.append(job)
+        deaths = state.deaths[job.name] = state.deaths.get(job.name, 0) + 1
+        alone = len(job.repeats) == 1
+        if deaths < DEATHS and (alone or job.name not in state.narrowed):
+            state.again.append(job)  # perhaps the machine's fault; a long fit goes on from its checkpoint
+        elif not alone:
+            halves = job.halves()
+            state.narrowed.update(half.name for half in halves)
+            state.again.extend(halves)
         else:
             yield Finished(job, [failed_row(job, "error", f"its worker process died ({_how(code)})")])
 

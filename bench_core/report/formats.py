@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -131,17 +132,21 @@ def _markdown(summary: Summary, metric: str) -> str:
             else:
                 lines.append(_row([_cell(cell) for cell in cells]))
     shared = table.constants(summary, metric)
-    return "\n".join([*lines, "", *([f"{_cell(shared)}."] if shared else []), *table.notes(summary, metric), ""])
+    below = [f"{shared}."] if shared else []
+    return "\n".join([*lines, "", *map(_cell, [*below, *table.notes(summary, metric)]), ""])
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+# Brackets and underscores only where they mean something: `[0.1, 0.2]` and `mle_exact` stay readable as they are.
+_MARKUP = re.compile(r"[\\`*{}<>|#~&$]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")
+
+
 def _cell(text: str) -> str:
     """Escape what Markdown would obey."""
-    special = set("\\`*_{}<>|#[]")
-    return "".join(f"\\{char}" if char in special and char not in "[]_" else char for char in text)
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 class CsvFormat(Format):
@@ -155,7 +160,7 @@ class CsvFormat(Format):
         params = list(dict.fromkeys(name for s in summaries for entry in s.entries for name in entry.problem_params))
         fields: dict[str, Callable[[Entry], object]] = {
             "problem": lambda entry: entry.problem,
-            "label": lambda entry: _harmless(entry.label),
+            "label": lambda entry: entry.label,
             "method": lambda entry: entry.method,
             "metric": lambda entry: entry.metric,
             "n_attempted": lambda entry: entry.n_attempted,
@@ -176,13 +181,13 @@ class CsvFormat(Format):
                 values = [read(entry) for read in fields.values()]
                 values += [entry.problem_params.get(name, "") for name in params]
                 values += [entry.budget.get(name, "") for name in budgets]
-                writer.writerow([summary.suite, summary.run, *values])
+                writer.writerow([summary.suite, summary.run, *map(_harmless, values)])
         return text.getvalue()
 
 
-def _harmless(text: str) -> str:
-    """Keep spreadsheets from taking a label for a formula."""
-    return f"'{text}" if text[:1] in tuple("=+-@") else text
+def _harmless(value: object) -> object:
+    """Keep spreadsheets from taking a label, or another text, for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@") else value
 
 
 class JsonFormat(Format):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,7 @@ def plain(value: Any) -> str:
 
 def notes(summary: Summary, metric: str) -> list[str]:
     """Return what a reader must know to read the table: intervals, test, adjustment, flags, absences."""
-    compared = [comparison for comparison in summary.comparisons if comparison.metric == metric]
+    compared = [comparison for comparison in summary.comparisons if comparison.metric == metric and comparison.n_pairs]
     lines = [_interval_note(summary, metric)]
     if compared:
         test = {"mcnemar_exact": "exact McNemar", "wilcoxon": "Wilcoxon signed-rank"}[compared[0].test]
@@ -151,6 +152,7 @@ def notes(summary: Summary, metric: str) -> list[str]:
         lines.append("≠: not the best label's budget. Budgets are means per trial.")
     if any(entry.n_failed for entry in summary.table(metric)):
         lines.append(_failure_note(summary, metric))
+        lines += _reasons(summary, metric)
     reasons = {f"{entry.label}: {entry.skipped}" for entry in summary.table(metric) if entry.skipped}
     lines += [f"Skipped, and in no denominator: {reason}." for reason in sorted(reasons)]
     if summary.absent:
@@ -158,6 +160,18 @@ def notes(summary: Summary, metric: str) -> list[str]:
     if summary.stale:
         lines.append(f"{summary.stale} stored trials are set aside: the code that computed them has changed.")
     return lines
+
+
+def _reasons(summary: Summary, metric: str) -> list[str]:
+    """Return why trials failed, the most frequent reasons of each label first, three at most."""
+    counts: dict[str, Counter[str]] = {}
+    for entry in summary.table(metric):
+        counts.setdefault(entry.label, Counter()).update(entry.reasons)
+    return [
+        f"  {label}: {count} × {reason:.160}"
+        for label, reasons in counts.items()
+        for reason, count in reasons.most_common(3)
+    ]
 
 
 def _interval_note(summary: Summary, metric: str) -> str:

@@ -236,6 +236,11 @@ def test_a_second_derivative_against_a_fixed_sample():
     torch.testing.assert_close(second, expected)
 
 
+def test_the_second_derivative_of_a_sample_against_itself():
+    x = normal(2, 5, 2).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: mmd2(x, x, Gaussian(1.0)), (x,))
+
+
 def test_the_second_derivative_by_chunks_is_the_same(monkeypatch):
     from bench_core.discrepancies import _plain
 
@@ -388,31 +393,41 @@ def test_the_larger_dtype_decides():
     assert mmd2_against(y, Gaussian(2.0))(x.float()).dtype == torch.float64
 
 
+def legacy_setting() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def setting_of_the_backend() -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+
+
+@pytest.mark.parametrize("make_fast", [legacy_setting, setting_of_the_backend])
 @pytest.mark.parametrize("kernel", [Gaussian(2.0), Linear(), Mixture([Linear(), Gaussian(2.0)])], ids=str)
-def test_autocast_and_fast_matmul_change_nothing(kernel):
+def test_autocast_and_fast_matmul_change_nothing(kernel, make_fast, monkeypatch):
     from bench_core.discrepancies import _fused
 
     x, y = normal(2, 40, 3, dtype=torch.float32), normal(2, 40, 3, seed=1, dtype=torch.float32)
     f = mmd2_against(y, kernel)
     plain = mmd2(x, y, kernel), f(x), witness(x, y, kernel)(x)
-    before = torch.get_float32_matmul_precision()
     seen: list[str] = []
     original = _fused.scaled_dot_product_attention
 
     def spy(*args, **kwargs):
-        seen.append(torch.get_float32_matmul_precision())
+        seen.append(torch.backends.mkldnn.matmul.fp32_precision)
         return original(*args, **kwargs)
 
-    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", dtype=torch.bfloat16):
-        patch.setattr(_fused, "scaled_dot_product_attention", spy)
-        torch.set_float32_matmul_precision("medium")
-        try:
+    monkeypatch.setattr(_fused, "scaled_dot_product_attention", spy)
+    try:
+        make_fast()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
             inside = mmd2(x, y, kernel), f(x), witness(x, y, kernel)(x)
-            assert torch.get_float32_matmul_precision() == "medium"
-        finally:
-            torch.set_float32_matmul_precision(before)
+            assert torch.is_autocast_enabled("cpu")
+        f(x)  # without autocast, the other reason to switch
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    finally:
+        torch.set_float32_matmul_precision("highest")
     assert all(torch.equal(a, b) for a, b in zip(plain, inside, strict=True))
-    assert set(seen) == ({"highest"} if isinstance(kernel, Gaussian) else set())
+    assert set(seen) == ({"ieee"} if isinstance(kernel, Gaussian) else set())
 
 
 # --- trials do not feel each other ----------------------------------------------------------------------------------
@@ -621,14 +636,13 @@ def test_cuda_agrees_with_the_reference(n, d, dtype):
     x, y = normal(4, n, d, dtype=dtype), normal(4, n, d, seed=1, dtype=dtype) + 0.1
     expected = value_and_gradients(lambda x, y: reference(x, y, float(d)), x, y)
     tolerance = 1e-7 if dtype == torch.float32 else 1e-12
-    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")  # TF32 on: it must make no difference
     try:
         kernel = Gaussian(float(d))
         of_both = value_and_gradients(lambda x, y: mmd2(x, y, kernel), x.cuda(), y.cuda())
         of_x = value_and_gradients(mmd2_against(y.cuda(), kernel), x.cuda())
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision("highest")
     for result in (of_both, of_x):
         torch.testing.assert_close(result[0].cpu().double(), expected[0], rtol=0, atol=tolerance)
         torch.testing.assert_close(result[1].cpu(), expected[1], rtol=1e-4, atol=tolerance)

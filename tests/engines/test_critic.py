@@ -59,9 +59,7 @@ def test_the_derivative_of_a_gradient_penalty_is_that_of_double_backward(task, w
     x = task.observed.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     double = (gradient.norm(dim=-1) - 1).square().mean()
-    ours, theirs = (
-        torch.autograd.grad(penalty, critic.parameters, allow_unused=True) for penalty in (closed, double)
-    )
+    ours, theirs = (torch.autograd.grad(penalty, critic.parameters, allow_unused=True) for penalty in (closed, double))
     for a, b in zip(ours, theirs, strict=True):
         # Double backward says zero where the closed form says that the parameter plays no part.
         if a is None:

@@ -41,7 +41,7 @@ def run(plugins, cell, repeats, width):
 def test_a_trial_gives_the_same_bits_at_every_width(plugins, make_cell, problem, method):
     cell = make_cell(plugins, problem, {"d": 10, "m": 50}, method, METHODS[method])
     reference = numbers(run(plugins, cell, range(64), 64))
-    for width, repeats in ((2, (0,)), (2, (2, 3)), (7, (3, 5)), (7, range(7)), (50, range(50)), (50, (51,))):
+    for width, repeats in ((1, (5,)), (2, (0,)), (2, (2, 3)), (7, (3, 5)), (7, range(7)), (50, range(50)), (50, (51,))):
         for repeat, found in numbers(run(plugins, cell, repeats, width)).items():
             assert found == reference[repeat], (width, repeat)
 

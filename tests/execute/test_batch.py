@@ -67,7 +67,10 @@ def test_a_non_finite_answer_is_nan_and_its_neighbours_are_ok(run):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda trials: trials["truth"][:, :1], r"a floating tensor of shape \(10, 2\), got \(10, 1\) of torch.float32"),
+        (
+            lambda trials: trials["truth"][:, :1],
+            r"a floating tensor of shape \(10, 2\), got \(10, 1\) of torch.float32",
+        ),
         (lambda trials: trials["truth"].long(), r"got \(10, 2\) of torch.int64"),
         (lambda trials: [1, 2], "got list"),
     ],
@@ -107,7 +110,7 @@ def test_too_little_memory_halves_the_width_and_the_rows_say_so(run):
 
     rows = sorted(run(Hungry), key=lambda row: row["repeat"])
     assert [row["status"] for row in rows] == ["ok"] * 8
-    assert {row["batch_size"] for row in rows} == {2}
+    assert {row["batch_size"] for row in rows} == {2}  # 10, 5, 2
     assert all(row["slot"] == row["repeat"] % 2 for row in rows)
 
 
@@ -129,7 +132,9 @@ def test_every_method_sees_the_same_data_in_trial_i(plugins, make_cell):
 @pytest.mark.parametrize(("changed", "same"), [({"threshold": 0.5}, True), ({"m": 6}, False), ({"d": 3}, False)])
 def test_data_depend_on_data_parameters_only(plugins, make_cell, changed, same):
     rows = [
-        run_job(Job(make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5, **params}, "truth", {}), (0,), 2), plugins, CPU)
+        run_job(
+            Job(make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5, **params}, "truth", {}), (0,), 2), plugins, CPU
+        )
         for params in ({}, changed)
     ]
     assert (rows[0][0]["data_digest"] == rows[1][0]["data_digest"]) is same

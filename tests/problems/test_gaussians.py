@@ -111,7 +111,9 @@ def test_theorem_2_population_mmd_of_the_covariance_has_its_minimum_at_the_truth
 @pytest.mark.parametrize("problem", PROBLEMS, ids=IDS)
 def test_exact_mle_has_no_better_neighbour(problem):
     generator = torch.Generator().manual_seed(8)
-    y = problem.sample(_theta(problem), torch.randn(1, 50, problem.noise_size, dtype=torch.float64, generator=generator))
+    y = problem.sample(
+        _theta(problem), torch.randn(1, 50, problem.noise_size, dtype=torch.float64, generator=generator)
+    )
     best = problem.exact_mle(y).requires_grad_()
     likelihood = problem.log_density(best, y).sum()
     (gradient,) = torch.autograd.grad(likelihood, best)
