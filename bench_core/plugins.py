@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 import tomllib
@@ -135,11 +136,14 @@ def find_sources(
     Raises:
         PluginError: when a folder that the user named does not exist.
     """
-    named = [*folders, *(Path(part) for part in path_variable.split(":") if part)]
+    named = [*folders, *(Path(part) for part in path_variable.split(os.pathsep) if part)]
     for folder in named:
         if not folder.is_dir():
             raise PluginError(f"plugin folder {str(folder)!r} is not a folder; give the folder that holds the plugins")
-    return PluginSources(tuple(folder.resolve() for folder in named), frozenset(blocked), _checkout_plugins(cwd))
+    checkout = _checkout_plugins(cwd)
+    # The checkout's own folder, named once more, is no second source.
+    others = [folder for folder in dict.fromkeys(folder.resolve() for folder in named) if folder != checkout]
+    return PluginSources(tuple(others), frozenset(blocked), checkout)
 
 
 def checkout_root(cwd: Path) -> Path | None:
@@ -167,9 +171,11 @@ def load_plugins(sources: PluginSources) -> Plugins:
     manager = pluggy.PluginManager("bench_core")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(sources, manager)
+    candidates = list(_candidates(sources))
     for name in sorted(sources.blocked):
+        _check_exists(name, [candidate[0] for candidate in candidates])
         manager.set_blocked(name)
-    for name, source, builtin, version, load in _candidates(sources):
+    for name, source, builtin, version, load in candidates:
         if manager.is_blocked(name):
             continue
         if manager.has_plugin(name):
@@ -182,6 +188,11 @@ def load_plugins(sources: PluginSources) -> Plugins:
     for info in sorted(plugins.loaded, key=lambda info: not info.builtin):
         _collect(plugins, info)
     return plugins
+
+
+def _check_exists(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise PluginError(f"--block: no plugin is called {name!r}{suggest(name, known)}")
 
 
 Candidate = tuple[str, str, bool, str, Callable[[], ModuleType]]
@@ -279,10 +290,12 @@ def _cause(error: BaseException) -> str:
 
 
 def _check_marked(module: ModuleType) -> None:
-    for name in _hook_names():
-        function = vars(module).get(name)
-        if callable(function) and not hasattr(function, "bench_core_impl"):
-            raise PluginError(f"{name} is not marked; put @bench_core.hookimpl above it")
+    for name, function in vars(module).items():
+        if not (name.startswith("bench_") and inspect.isfunction(function)) or hasattr(function, "bench_core_impl"):
+            continue
+        if name not in _hook_names():
+            raise PluginError(f"unknown hook {name!r}{suggest(name, _hook_names())}")
+        raise PluginError(f"{name} is not marked; put @bench_core.hookimpl above it")
 
 
 def _check_known_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:
@@ -335,12 +348,24 @@ def _unfit(item: Any, base: type, as_class: bool, offers: Offers[Any]) -> str | 
     missing = sorted(getattr(item, "__abstractmethods__", ()))
     if as_class and missing:
         return f"{offers.kind} {item.__name__} does not define {', '.join(missing)}"
+    wrong = _wrong_metric(item) if offers.kind == "metric" else None
+    if wrong is not None:
+        return wrong
     name = getattr(item, "name", None)
     if not isinstance(name, str) or not name or not all(char.isalnum() or char in "_-" for char in name):
         return f"a {offers.kind} needs a name of letters, digits, '_' and '-', got {name!r}"
     if name in offers.items:
         owner = offers.owners[name]
         return f"the {offers.kind} {name!r} is already offered by plugin {owner.name!r} from {owner.source}"
+    return None
+
+
+def _wrong_metric(metric: Any) -> str | None:
+    allowed = {"kind": ("rate", "mean", "skewed"), "direction": ("higher", "lower")}
+    for attribute, values in allowed.items():
+        if getattr(metric, attribute, None) not in values:
+            came = getattr(metric, attribute, None)
+            return f"metric {type(metric).__name__} needs {attribute} to be one of {', '.join(values)}, got {came!r}"
     return None
 
 

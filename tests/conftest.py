@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner
 
 from bench_core.cli import build_app
@@ -18,6 +19,9 @@ from bench_core.plugins import PATH_VARIABLE, Plugins, PluginSources, load_plugi
 from bench_core.suite import MethodEntry, ProblemEntry, Suite
 
 REPO = Path(__file__).resolve().parent.parent
+
+settings.register_profile("bench", deadline=None)  # a busy machine is no failure
+settings.load_profile("bench")
 
 
 @pytest.fixture(scope="session", autouse=True)

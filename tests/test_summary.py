@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_core.errors import SuiteError
@@ -58,6 +58,7 @@ SCHEMA = {
     "label": pl.String,
     "repeat": pl.Int64,
     "status": pl.String,
+    "reason": pl.String,
     "seconds": pl.Float64,
     "data_digest": pl.String,
     "metric.error": pl.Float64,
@@ -113,6 +114,7 @@ def table(loaded: Plugins) -> Callable[..., Summary]:
                 "label": label,
                 "repeat": repeat,
                 "status": value if isinstance(value, str) else "ok",
+                "reason": f"a {value}" if isinstance(value, str) else None,
                 "seconds": 0.5,
                 "data_digest": (digests or {}).get(label, {}).get(repeat, f"{index}-{repeat}"),
                 f"metric.{metric}": None if isinstance(value, str) else float(value),
@@ -156,6 +158,7 @@ def test_a_failed_trial_is_no_success_and_stays_in_the_denominator(table: Table)
     found = entry(table({"a": [*wins(5, 6), *FAILED]}), "a")
     assert (found.estimate, found.n_attempted, found.n_failed) == (0.5, 10, 4)
     assert found.failures == {"nan": 2, "error": 1, "timeout": 1}
+    assert found.reasons == {"a nan": 2, "a error": 1, "a timeout": 1}
     assert found.interval == "clopper-pearson"
     assert found.low == pytest.approx(0.187086, abs=1e-6)  # of 5 out of 10
 
@@ -257,6 +260,7 @@ def test_metrics_are_adjusted_apart(table: Table) -> None:
     assert math.isnan(comparison(summary, "a", "b", "error").p_value)  # nothing to compare, so no part of a family
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([0.0, 1.0, "nan", "error"]), min_size=1, max_size=30), st.integers(2, 4))
 def test_identical_labels_are_never_separated(table: Table, trials: list[Outcome], count: int) -> None:
     summary = table({f"label-{i}": trials for i in range(count)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -92,8 +93,9 @@ def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> li
     trials = _trials(job, problem, [drawn[repeat] for repeat in slots], setting, workspace, progress)
     fit = method.fit(trials)
     _check(fit)
-    failures = {**problem.failures(trials, fit), **fit.failures}
+    failures = {**problem.failures(trials, fit), **fit.failures}  # first, as it checks what the metrics rely on
     measured = _measure(cell.metrics, plugins, trials, fit)
+    failures = {**_not_numbers(cell.metrics, measured), **failures}
     _synchronise(trials)
     seconds = (time.perf_counter() - started) / len(job.repeats)
     rows = []
@@ -196,6 +198,16 @@ def _measure(names: Sequence[str], plugins: Plugins, trials: Trials, fit: Fit) -
         if tuple(values.shape) != (trials.width,):
             raise ValueError(f"metric {name!r} must have the shape ({trials.width},), got {tuple(values.shape)}")
     return {name: values.tolist() for name, values in measured.items()}
+
+
+def _not_numbers(names: Sequence[str], measured: Mapping[str, Sequence[float]]) -> dict[int, str]:
+    """Return slot -> reason where a metric of the suite is NaN: such a trial has failed, it does not just leave."""
+    return {
+        slot: f"the metric {name} is not a number"
+        for name in names
+        for slot, value in enumerate(measured[name])
+        if math.isnan(value)
+    }
 
 
 def _synchronise(trials: Trials) -> None:

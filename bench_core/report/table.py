@@ -153,7 +153,8 @@ def notes(summary: Summary, metric: str) -> list[str]:
     if any(entry.n_failed for entry in summary.table(metric)):
         lines.append(_failure_note(summary, metric))
         lines += _reasons(summary, metric)
-    reasons = {f"{entry.label}: {entry.skipped}" for entry in summary.table(metric) if entry.skipped}
+    skipped = [entry for entry in summary.table(metric) if entry.skipped]
+    reasons = {f"{entry.label}: {_on_one_line(entry.skipped or '')}" for entry in skipped}
     lines += [f"Skipped, and in no denominator: {reason}." for reason in sorted(reasons)]
     if summary.absent:
         lines.append(f"Not run yet: {', '.join(summary.absent)}.")
@@ -168,10 +169,15 @@ def _reasons(summary: Summary, metric: str) -> list[str]:
     for entry in summary.table(metric):
         counts.setdefault(entry.label, Counter()).update(entry.reasons)
     return [
-        f"  {label}: {count} × {reason:.160}"
+        f"  {label}: {count} × {_on_one_line(reason):.160}"
         for label, reasons in counts.items()
         for reason, count in reasons.most_common(3)
     ]
+
+
+def _on_one_line(text: str) -> str:
+    """Make what a plugin said harmless to terminals, which obey escape sequences, and to tables."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 
 
 def _interval_note(summary: Summary, metric: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from scipy.stats import beta, binom, binomtest
@@ -374,9 +374,11 @@ def markdown_texts(document: str) -> list[str]:
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(document)
     plain = {"text", "text_special", "softbreak", "strong_open", "strong_close"}
     inline = [token.children or [] for token in tokens if token.type == "inline"]
-    return ["".join(part.content for part in parts) for parts in inline if {part.type for part in parts} <= plain]
+    texts = [parts for parts in inline if {part.type for part in parts} <= plain]
+    return ["".join("\n" if part.type == "softbreak" else part.content for part in parts) for parts in texts]
 
 
+@settings(max_examples=50)
 @given(label=LABELS, old=st.sampled_from(["mle", "flaky"]))
 @example(label="[red]x|y<b>", old="flaky")
 @example(label="_x_", old="mle")
@@ -387,10 +389,21 @@ def test_a_label_is_text_in_markdown(summary: Summary, plugins: Plugins, label: 
     assert "flaky" in {entry.label for entry in summary.table() if entry.verdict == "best"}  # so one of them is bold
     before = markdown_texts(render(plugins, replace(summary, absent=[old]), "markdown"))
     after = markdown_texts(render(plugins, renamed(summary, label, old), "markdown"))
-    assert after == [
-        label if text == old else text.replace(f"Not run yet: {old}.", f"Not run yet: {label}.") for text in before
-    ]
+    notes = [(f"Not run yet: {old}.", f"Not run yet: {label}."), (f"\n{old}: ", f"\n{label}: ")]
+    expected = [label if text == old else text for text in before]
+    for was, becomes in notes:
+        expected = [text.replace(was, becomes) for text in expected]
+    assert after == expected
     assert after.count(label) >= 2
+
+
+@pytest.mark.parametrize("format_", ["rich", "markdown"])
+def test_a_reason_of_failure_is_one_harmless_line(summary: Summary, plugins: Plugins, format_: str) -> None:
+    hostile = {"bad \x1b[31m\nnews [red]": 3}
+    entries = [replace(entry, reasons=hostile if entry.label == "flaky" else {}) for entry in summary.entries]
+    text = render(plugins, replace(summary, entries=entries), format_)
+    assert "flaky: 6 × bad \ufffd[31m news [red]" in text
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize("label", HOSTILE)

@@ -155,3 +155,17 @@ def test_padding_repeats_a_real_trial_and_gives_no_row(plugins, make_cell):
     rows = run_job(Job(cell, (12, 17), 10), patched, CPU)
     assert [(row["repeat"], row["slot"]) for row in rows] == [(12, 2), (17, 7)]
     assert widths == [(10, 2)]
+
+
+def test_a_metric_that_is_not_a_number_is_a_failure_and_does_not_leave_the_denominator(run):
+    class Undefined(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            error = torch.zeros(trials.width)
+            error[2] = torch.nan
+            return Fit(answer=trials["truth"].clone(), metrics={"error": error})
+
+    rows = run(Undefined, n=4)
+    assert [row["status"] for row in rows] == ["ok", "ok", "nan", "ok"]
+    assert rows[2]["reason"] == "the metric error is not a number"
