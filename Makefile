@@ -26,9 +26,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing into .venv: PyTorch alone takes some gigabytes and minutes"
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 .venv/.installed-test: pyproject.toml | $(BIN)/python
+	@echo "installing into .venv: PyTorch alone takes some gigabytes and minutes"
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/.installed

@@ -110,7 +110,7 @@ class _Session:
     _index: dict[str, int] = field(default_factory=dict)
 
     def work(self, missing: Mapping[int, Sequence[int]]) -> None:
-        self._index = {cell.spec(0): index for index, cell in reversed(list(enumerate(self.plan.cells)))}
+        self._index = {self.plan.cells[index].spec(0): index for index, repeats in missing.items() if repeats}
         with closing(self._executor().run(interleaved(self.plan, missing))) as events:
             for event in events:
                 if isinstance(event, Started):

@@ -296,7 +296,10 @@ def _verdict(entry: Entry, best: Entry, by_pair: Mapping[tuple[str, frozenset[st
         return replace(entry, verdict="best")
     compared = by_pair[(entry.problem_key, frozenset((entry.label, best.label)))]
     unequal = {name for name, spent in entry.budget.items() if spent and best.budget.get(name, spent) not in (0, spent)}
-    return replace(entry, verdict="separated" if compared.separated else "not separated", unequal=frozenset(unequal))
+    # The best estimate may come from other trials than the pairs: only pairs that favour the best label separate it.
+    favoured = compared.a if compared.n10 > compared.n01 else compared.b
+    separated = compared.separated and favoured == best.label
+    return replace(entry, verdict="separated" if separated else "not separated", unequal=frozenset(unequal))
 
 
 def as_json(summary: Summary) -> dict[str, Any]:

@@ -129,6 +129,18 @@ def test_a_threshold_is_scored_anew_without_running_anything(folder, bench, expo
     assert set(exported()["problem.threshold"]) == {1e9}
 
 
+def test_two_labels_of_one_configuration_share_their_trials(folder, bench, exported):
+    twin = SUITE.replace("  - {name: truth}", "  - {name: truth}\n  - {name: truth, label: twin}")
+    (folder / "toy.yaml").write_text(twin)
+    bench("run", "toy.yaml", "--quiet", "--trials", "5", "--method", "twin")
+    out, _ = bench("run", "toy.yaml", "--quiet", "--trials", "5", "--method", "truth")
+    assert "  twin" in out
+    rows = exported()
+    assert sorted(rows["label"].unique()) == ["truth", "twin"]
+    assert len(rows) == 20
+    assert rows["trial_id"].n_unique() == 10
+
+
 def test_fresh_opens_a_new_folder_and_deletes_nothing(folder, bench):
     for _ in range(2):
         bench("run", "toy.yaml", "--trials", "2", "--method", "truth", "--quiet", "--fresh")

@@ -236,6 +236,14 @@ def test_six_discordant_pairs_may_separate_and_fewer_never_do(table: Table) -> N
     assert not comparison(errors, "a", "b", "error").separated
 
 
+def test_pairs_that_favour_another_label_do_not_separate_it_from_the_best(table: Table) -> None:
+    # On the 20 trials that both have b wins all; a has the better estimate by trials that b does not have.
+    summary = table({"a": [0.0] * 20 + [1.0] * 80, "b": [1.0] * 15 + [0.0] * 5 + [None] * 80})
+    assert entry(summary, "a").verdict == "best"
+    assert comparison(summary, "a", "b").separated
+    assert entry(summary, "b").verdict == "not separated"
+
+
 def test_holm_is_over_all_pairs_of_all_problem_cells(table: Table) -> None:
     first = {"a": wins(20, 20), "b": wins(13, 20), "c": wins(20, 20)}  # 7 discordant pairs: p = 1/64
     second = {"a": wins(10, 20), "b": wins(10, 20), "c": wins(1, 20)}  # 9 of them: p = 1/256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,10 +87,12 @@ class Progress:
             if repeats:
                 cell = self.plan.cells[index]
                 self.tallies[index] = _Tally(cell, len(repeats), reader(self._plugins, cell, self._metric))
+        again = {index: set(missing[index]) for index in self.tallies}
         for row in results.frame.iter_rows(named=True) if self.tallies else ():
-            if row["cell"] in self.tallies:
-                self.tallies[row["cell"]].stored += 1
-                self._count(self.tallies[row["cell"]], row)
+            tally = self.tallies.get(row["cell"])
+            if tally is not None and row["repeat"] not in again[row["cell"]]:
+                tally.stored += 1
+                self._count(tally, row)
 
     def advance(self, cell: int, share: float) -> None:
         """Note how far the batch under way is."""
@@ -121,13 +124,15 @@ class Progress:
         return f"{show(interval.estimate)} [{show(interval.low)}, {show(interval.high)}]"
 
     def remaining(self) -> float | None:
-        """Return the seconds left, taking cells that have no finished trial to cost what the others do."""
-        known = [tally.cost for tally in self.tallies.values() if tally.cost is not None]
-        if not known:
-            return None
-        usual = float(np.mean(known))
-        cost = sum(tally.left * (usual if tally.cost is None else tally.cost) for tally in self.tallies.values())
-        return cost / self._workers
+        """Return the seconds left, guessing what cells cost of which no trial is finished."""
+        left = [self.remaining_of(tally) for tally in self.tallies.values()]
+        known = [seconds for seconds in left if seconds is not None]
+        return sum(known) if known else None
+
+    def remaining_of(self, tally: _Tally) -> float | None:
+        """Return the seconds that a cell will still take when all workers share it."""
+        known = [each for each in self.tallies.values() if each.cost is not None]
+        return tally.left * _guess(tally, known) / self._workers if known else None
 
     def headline(self) -> str:
         """Return trials done, time used and time left."""
@@ -147,6 +152,16 @@ class Progress:
         x = self.plan.suite.report.x
         where = f"{x} = {plain(tally.cell.x)}" if tally.cell.x is not None else tally.cell.problem
         return f"{where}  {tally.cell.label}"
+
+
+def _guess(tally: _Tally, known: Sequence[_Tally]) -> float:
+    """Return the seconds per trial of a cell: its own, or those of its label's nearest cell by the size of the data."""
+    if tally.cost is not None:
+        return tally.cost
+    size = tally.cell.working_set
+    same = [each for each in known if each.cell.label == tally.cell.label]
+    nearest = min(same or known, key=lambda each: abs(math.log(each.cell.working_set / size)))
+    return (nearest.cost or 0.0) * max(1.0, size / nearest.cell.working_set)
 
 
 class PlainProgress(Progress):
@@ -196,12 +211,14 @@ class LiveProgress(Progress):
         shown = [tally for tally in open_cells if any(tally is each for each in shown)]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("cell", no_wrap=True)
-        for column in ("trials", "failed", f"{self._metric.name} so far [95 %]"):
+        for column in ("trials", "failed", f"{self._metric.name} so far [95 %]", "left"):
             table.add_column(column, justify="right", no_wrap=True)
         for tally in shown:
             under_way = f" +{tally.share:.0%}" if tally.share else ""
             trials = f"{tally.stored + tally.done}/{tally.stored + tally.todo}{under_way}"
-            table.add_row(Text(self.name(tally)), trials, str(tally.failed or ""), self.estimate(tally))
+            left = self.remaining_of(tally)
+            time_left = "" if left is None else duration(left)
+            table.add_row(Text(self.name(tally)), trials, str(tally.failed or ""), self.estimate(tally), time_left)
         finished = len(self.tallies) - len(open_cells)
         hidden = len(open_cells) - len(shown)
         more = f"{finished} cells finished" + (f", {hidden} more under way" if hidden else "")
