@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core import __version__
+from bench_core.errors import BenchError
 from bench_core.plugins import PluginInfo
 from bench_core.seeds import canonical, short_id
 
@@ -22,14 +23,20 @@ def cuda_is_possible() -> bool:
 
 
 def choose_device(device: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``."""
-    if device != "auto":
-        return device
-    if not cuda_is_possible():
+    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        BenchError: for ``cuda`` where there is none.
+    """
+    if device == "cpu" or (device == "auto" and not cuda_is_possible()):
         return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise BenchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu, and see `bench doctor`")
+    return "cpu"
 
 
 def torch_facts(device: str) -> dict[str, Any]:

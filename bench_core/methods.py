@@ -39,7 +39,8 @@ class Method(Parameters, ABC):
 
     def working_set(self, problem: Problem) -> int:
         """Return the bytes that one trial works on: how many trials fit into a batch follows from it."""
-        return 1 << 16
+        # Drawn and stacked in float64, then cast.
+        return max(1 << 16, 24 * problem.size())
 
     def unfit(self, problem: Problem) -> str | None:
         """Return why this method cannot run on ``problem``, or None where it can."""

@@ -84,6 +84,11 @@ class Cell:
         return short_id(self.spec(repeat))
 
     @property
+    def work(self) -> str:
+        """Short name of what the cell computes and by which code."""
+        return short_id(self.spec(0) + canonical([self.method_digest, self.problem_digest]))
+
+    @property
     def repeats(self) -> range:
         """The repeats of the cell; a skipped cell is one row with repeat 0."""
         return range(1 if self.skipped else self.trials)
@@ -113,8 +118,7 @@ class Job:
     @property
     def name(self) -> str:
         """Name of the batch: the same whenever the same code is to do the same work."""
-        code = [self.cell.method_digest, self.cell.problem_digest, self.width]
-        return f"{short_id(self.cell.spec(0) + canonical(code))}-{self.repeats[0]}-{self.repeats[-1]}"
+        return f"{self.cell.work}-{self.repeats[0]}-{self.repeats[-1]}-w{self.width}"
 
     def split(self, parts: Iterable[Sequence[int]]) -> list[Job]:
         """Return one job per part, in the same slots."""
@@ -263,7 +267,7 @@ def _cell(
     metrics: tuple[str, ...],
     device: str,
 ) -> Cell:
-    working_set = method.working_set(problem)
+    working_set = max(1, method.working_set(problem))
     return Cell(
         suite=suite.name,
         label=entry.label,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from bench_core.errors import BenchError
 from bench_core.metrics import DerivedMetric
 from bench_core.plan import Cell, Plan, make_plan
 from bench_core.store import Damage, Run, find_runs
@@ -52,9 +53,21 @@ class Results:
         return [repeat for repeat in self.plan.cells[cell].repeats if repeat not in done]
 
 
-def read_results(results: Path, plugins: Plugins) -> list[Results]:
-    """Return the results that ``results`` means (see ``store.find_runs``), one per suite."""
-    return [load_results(run, plugins) for run in find_runs(results)]
+def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[str]]:
+    """Return the results that ``results`` means (see ``store.find_runs``), one per suite, and what is unreadable.
+
+    Raises:
+        BenchError: when there is nothing to read, or nothing of it can be read.
+    """
+    found, unreadable = [], []
+    for run in find_runs(results):
+        try:
+            found.append(load_results(run, plugins))
+        except BenchError as error:
+            unreadable.append(f"{error}\n  if a plugin of yours offers it, name its folder by --plugin-dir")
+    if not found:
+        raise BenchError("\n".join(unreadable))
+    return found, unreadable
 
 
 def load_results(run: Run, plugins: Plugins) -> Results:

@@ -47,6 +47,9 @@ class Watcher(Protocol):
     def finish(self, cell: int, rows: Sequence[Row]) -> None:
         """See the rows of a batch that was just stored."""
 
+    def warn(self, message: str) -> None:
+        """Hear of something that the user should know and that stops nothing."""
+
 
 class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
     """The user stopped the run."""
@@ -71,6 +74,8 @@ def run_suite(plan: Plan, plugins: Plugins, options: Options, watcher: Watcher) 
         watcher.begin(before, missing)
         if any(missing.values()):
             _Session(plan, plugins, options, watcher, run).work(missing)
+            for index in missing:
+                run.clear_checkpoints(plan.cells[index].work)
         run.compact()
         return replace(match(plan, plugins, run), damaged=before.damaged)
     except KeyboardInterrupt:
@@ -108,6 +113,7 @@ class _Session:
     run: Run
     env_id: str = ""
     _index: dict[str, int] = field(default_factory=dict)
+    _mute: set[str] = field(default_factory=set)
 
     def work(self, missing: Mapping[int, Sequence[int]]) -> None:
         self._index = {self.plan.cells[index].spec(0): index for index, repeats in missing.items() if repeats}
@@ -137,7 +143,20 @@ class _Session:
     def _finished(self, event: Finished) -> None:
         self.run.append(event.job.name, event.rows, self.env_id)
         self.watcher.finish(self._cell(event.job), event.rows)
-        self.plugins.manager.hook.bench_batch_finished(suite=self.plan.suite.name, run=self.run.name, rows=event.rows)
+        self._tell_observers(event.rows)
+
+    def _tell_observers(self, rows: Sequence[Row]) -> None:
+        """Call the observers; one that raises is left out of the rest of the run, which it must not cost."""
+        known = {"suite": self.plan.suite.name, "run": self.run.name, "rows": rows}
+        for observer in self.plugins.manager.hook.bench_batch_finished.get_hookimpls():
+            if observer.plugin_name in self._mute:
+                continue
+            try:
+                observer.function(*(known[name] for name in observer.argnames))
+            except Exception as error:  # whatever an observer raises is its own failure
+                self._mute.add(observer.plugin_name)
+                failed = f"{type(error).__name__}: {error}"
+                self.watcher.warn(f"plugin {observer.plugin_name!r} is not told any more, since it raised {failed}")
 
     def _cell(self, job: Job) -> int:
         return self._index[job.cell.spec(0)]

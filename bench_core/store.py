@@ -59,6 +59,9 @@ SCHEMA: dict[str, Any] = {
 }
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
 
+READ_ATTEMPTS = 5
+"""How often a reader starts over when the run that it reads compacts its parts meanwhile."""
+
 _RUN_NAME = re.compile(r"(\d{8}T\d{6}Z)-s(\d+)-(cpu|cuda)")
 
 
@@ -152,30 +155,51 @@ class Run:
             damage: told of the files that cannot be read.
             set_aside: rename those files, so that their trials run again (only the owner of the lock does so).
         """
-        frames = []
-        for path in [self.folder / "trials.parquet", *self._parts()]:
+        for attempt in range(READ_ATTEMPTS):
             try:
-                frames.append(pl.read_parquet(path))
-            except FileNotFoundError:
-                continue
-            except (pl.exceptions.PolarsError, OSError):
-                if damage is not None:
-                    damage.files.append(path)
-                if set_aside:
-                    path.replace(path.with_name(f"{path.name}.damaged"))
-        if not frames:
-            return pl.DataFrame(schema=SCHEMA)
+                return self._read_all(damage or Damage(), set_aside=set_aside)
+            except FileNotFoundError as error:  # a run that just finished has compacted the parts
+                if attempt == READ_ATTEMPTS - 1:
+                    raise BenchError(f"{error.filename} disappeared while {self.folder} was read; try again") from None
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read_all(self, damage: Damage, *, set_aside: bool) -> pl.DataFrame:
+        found: list[Path] = []
+        frames = [pl.DataFrame(schema=SCHEMA)]
+        for path in [*self._compacted(), *self._parts()]:
+            try:
+                # Not by name, which polars would take for a pattern where a folder is called `out[1]`.
+                frames.append(pl.read_parquet(io.BytesIO(path.read_bytes())))
+            except pl.exceptions.PolarsError:
+                found.append(path)
+        damage.files[:] = found
+        if set_aside:
+            for path in found:
+                path.replace(path.with_name(f"{path.name}.damaged"))
         return pl.concat(frames, how="diagonal")
+
+    def _compacted(self) -> list[Path]:
+        path = self.folder / "trials.parquet"
+        return [path] if path.exists() else []
 
     def compact(self) -> None:
         """Put all parts into ``trials.parquet``; a kill at any moment leaves every row in one of the two."""
         parts = self._parts()
         if not parts:
             return
+        damage = Damage()
+        rows = self.rows(damage)
+        if damage.files:  # what cannot be read stays where it is, for the next run to set aside
+            return
         with self._writing():
-            _write_parquet(self.rows(), self.folder / "trials.parquet")
+            _write_parquet(rows, self.folder / "trials.parquet")
             for part in parts:
                 part.unlink()
+
+    def clear_checkpoints(self, work: str) -> None:
+        """Remove the checkpoints of all batches, and of their parts, whose name begins with ``work``."""
+        for folder in self.artifacts.glob(f"{work}-*"):
+            Workspace(folder).clear_checkpoint()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -23,11 +23,12 @@ def find_suite(text: str, cwd: Path) -> Path:
         SuiteError: when there is neither, naming the nearest built-in one.
     """
     path = Path(text)
+    builtin = {path.stem: path for path in builtin_suites(cwd)}
+    # A folder of results may well bear the name of its suite.
+    if text in builtin and not path.is_file():
+        return builtin[text]
     if path.exists():
         return path
-    builtin = {path.stem: path for path in builtin_suites(cwd)}
-    if text in builtin:
-        return builtin[text]
     raise SuiteError(f"there is no suite {text!r}: no such file, and no built-in suite{suggest(path.stem, builtin)}")
 
 

@@ -80,6 +80,8 @@ class Comparison:
     low: float
     high: float
     separated: bool
+    favours: str | None
+    """The label that the test speaks for, whether or not it separates."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,7 @@ def _compare_all(cells: Sequence[_Stored], metric: Metric) -> list[Comparison]:
             low=test.low,
             high=test.high,
             separated=stats.separated(test, float(p_value)),
+            favours={"a": a.cell.label, "b": b.cell.label}.get(test.favours),
         )
         for (a, b, test), p_value in zip(compared, adjusted, strict=True)
     ]
@@ -297,8 +300,7 @@ def _verdict(entry: Entry, best: Entry, by_pair: Mapping[tuple[str, frozenset[st
     compared = by_pair[(entry.problem_key, frozenset((entry.label, best.label)))]
     unequal = {name for name, spent in entry.budget.items() if spent and best.budget.get(name, spent) not in (0, spent)}
     # The best estimate may come from other trials than the pairs: only pairs that favour the best label separate it.
-    favoured = compared.a if compared.n10 > compared.n01 else compared.b
-    separated = compared.separated and favoured == best.label
+    separated = compared.separated and compared.favours == best.label
     return replace(entry, verdict="separated" if separated else "not separated", unequal=frozenset(unequal))
 
 

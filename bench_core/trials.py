@@ -66,7 +66,7 @@ class Fit:
         budget: what the fit cost per trial, by name: an integer, or an integer tensor of shape ``(B,)``.
         failures: slot -> reason, for trials whose loss or parameters became non-finite.
         path: error and loss on the way, where the method records them.
-        metrics: further numbers by metric name, shape ``(B,)``.
+        metrics: the method's own numbers by name, shape ``(B,)``; a ``ReportedMetric`` shows them in tables.
     """
 
     answer: Any

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_core.errors import BenchError
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,13 +28,20 @@ class Workspace:
         self._folder = folder
 
     def save_checkpoint(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint at once: tensors and a JSON state, never half-written, never a pickle."""
+        """Replace the checkpoint at once: tensors and a JSON state, never half-written, never a pickle.
+
+        Raises:
+            BenchError: when it cannot be written, since going on without would risk hours.
+        """
         from safetensors.torch import save
 
         if self._folder is None:
             return
         contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-        write_atomically(self._checkpoint, save(contiguous, {"state": json.dumps(state)}))
+        try:
+            write_atomically(self._checkpoint, save(contiguous, {"state": json.dumps(state)}))
+        except OSError as error:
+            raise BenchError(f"cannot write a checkpoint to {self._folder}: {error.strerror}; make room") from None
 
     def load_checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Return the last checkpoint (tensors on the CPU, state), or None where there is none."""

@@ -32,8 +32,12 @@ def _no_plugins_from_the_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """As in the product: thread pools of a few cores make small tensors slower, and other processes too."""
+def _one_thread(plugins: Plugins) -> None:
+    """As in the product: thread pools of a few cores make small tensors slower, and other processes too.
+
+    The checkout's plugins come first: a test that loads the installed copies of the same files confuses ``inspect``,
+    which documents parameters by the source of their class.
+    """
     one_thread()
 
 

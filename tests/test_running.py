@@ -236,6 +236,72 @@ def test_observers_see_every_row_and_may_break_nothing_else(folder, bench):
     assert len(set(lines)) == len(lines) == 24
 
 
+def test_an_observer_that_raises_is_named_once_and_costs_nothing(folder, bench, exported):
+    (folder / "extra").mkdir()
+    (folder / "extra" / "broken_logger.py").write_text(
+        "from bench_core import hookimpl\n"
+        "@hookimpl\n"
+        "def bench_batch_finished(rows):\n"
+        "    raise ConnectionError('no network')\n"
+    )
+    _, err = bench("run", "toy.yaml", "--trials", "4", "--plugin-dir", "extra", "--quiet")
+    assert err.count("'broken_logger' is not told any more, since it raised ConnectionError: no network") == 1
+    assert len(exported()) == 24
+
+
+def test_missing_data_stop_the_run_with_a_message_and_cost_nothing(folder, bench, exported):
+    (folder / "extra").mkdir()
+    (folder / "extra" / "needs_data.py").write_text(
+        "from bench_core import Method, hookimpl\n"
+        "from bench_core.errors import BenchError\n"
+        "class NeedsData(Method):\n"
+        "    name = 'needs_data'\n"
+        "    def fit(self, trials):\n"
+        "        raise BenchError('there are no pictures; name their folder by --data')\n"
+        "@hookimpl\n"
+        "def bench_register_methods():\n"
+        "    return [NeedsData]\n"
+    )
+    command = ("run", "toy.yaml", "--trials", "4", "--plugin-dir", "extra", "--quiet")
+    bench(*command)
+    for workers in ((), ("--workers", "1")):
+        _, err = bench(*command, "--method", "needs_data", *workers, code=2)
+        assert "there are no pictures; name their folder by --data" in err
+    assert len(exported("results", "--plugin-dir", "extra")) == 24
+
+
+def test_a_suite_that_cannot_be_read_is_told_and_the_others_are_shown(folder, bench):
+    (folder / "extra").mkdir()
+    (folder / "extra" / "flaky.py").write_text(FLAKY)
+    bench("run", "toy.yaml", "--trials", "2", "--method", "truth", "--quiet")
+    (folder / "other.yaml").write_text(SUITE.replace("name: toy", "name: other"))
+    bench("run", "other.yaml", "--trials", "2", "--plugin-dir", "extra", "--method", "flaky", "--quiet")
+    out, err = bench("report")
+    assert "truth" in out
+    assert "left out: " in err
+    assert "unknown method 'flaky'" in err
+    assert "name its folder by --plugin-dir" in err
+
+
+def test_a_folder_of_results_does_not_hide_the_builtin_suite_of_its_name(repo, project, bench):
+    project({"smoke/20260101T000000Z-s0-cpu/note.txt": ""})
+    out, _ = bench("run", "smoke", "--dry-run", "--plugin-dir", str(repo / "plugins"))
+    assert "280 of 280 trials to run" in out
+
+
+def test_a_bad_value_by_set_says_where_it_comes_from(folder, bench):
+    _, err = bench("run", "toy.yaml", "--set", "mmd.lr=-1", code=2)
+    assert "methods[0].params.lr" in err
+    assert "(the file as changed by --set mmd.lr=-1)" in err
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_a_message(folder, bench, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    _, err = bench("run", "toy.yaml", "--device", "cuda", code=2)
+    assert "PyTorch finds no CUDA device here" in err
+    assert not (folder / "results").exists()
+
+
 def test_dry_run_says_what_would_run_and_writes_nothing(folder, bench):
     out, _ = bench("run", "toy.yaml", "--dry-run")
     assert "600 of 600 trials to run; no time is known yet" in out

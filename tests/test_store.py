@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from bench_core.errors import BenchError
 from bench_core.store import SCHEMA, Damage, find_runs, newest_run, open_run, runs_of
+from bench_core.workspace import Workspace
 
 
 @pytest.fixture
@@ -178,3 +181,49 @@ def test_runs_are_told_from_other_folders(tmp_path):
     for name in ("20260101T000000Z-s0-cpu", "notes", "20260101T000000Z-s0-tpu"):
         (tmp_path / name).mkdir()
     assert [run.name for run in runs_of(tmp_path)] == ["20260101T000000Z-s0-cpu"]
+
+
+def test_a_results_folder_may_look_like_a_pattern(tmp_path):
+    run = open_run(tmp_path / "out[1]*?", "toy", 0, "cpu")
+    run.append("batch", [row(0)], "env")
+    run.compact()
+    assert run.rows()["repeat"].to_list() == [0]
+    run.unlock()
+
+
+def test_what_cannot_be_read_is_not_compacted_away(run):
+    run.append("good", [row(0)], "env")
+    run.append("bad", [row(1)], "env")
+    bad = run.folder / "parts" / "bad-2.parquet"
+    content = bad.read_bytes()
+    bad.write_bytes(content[:50])
+    run.compact()
+    bad.write_bytes(content)  # a disk that was away is back
+    assert run.rows()["repeat"].to_list() == [0, 1]
+
+
+def test_a_reader_starts_over_when_a_run_compacts_meanwhile(run, monkeypatch):
+    run.append("batch", [row(0)], "env")
+    read_bytes, seen = Path.read_bytes, []
+
+    def compacting(path):
+        if not seen:
+            seen.append(path)
+            run.compact()
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", compacting)
+    assert run.rows()["repeat"].to_list() == [0]
+    assert seen
+
+
+def test_checkpoints_of_a_cell_are_cleared_and_artifacts_stay(run):
+    for name in ("abc-0-9-w10", "abc-0-4-w10", "other-0-9-w10"):
+        workspace = Workspace(run.artifacts / name)
+        workspace.save_checkpoint({"x": torch.zeros(2)}, {"step": 1})
+    Workspace(run.artifacts / "abc-0-4-w10").artifact("kept.txt").write_text("kept")
+    run.clear_checkpoints("abc")
+    assert sorted(str(path.relative_to(run.artifacts)) for path in run.artifacts.rglob("*.*")) == [
+        "abc-0-4-w10/kept.txt",
+        "other-0-9-w10/checkpoint.safetensors",
+    ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench_core.plugins import Plugins
+    from bench_core.results import Results
     from bench_core.summary import Summary
 
 PluginDir = Annotated[
@@ -43,6 +44,19 @@ def open_plugins(plugin_dir: Sequence[Path], block: Sequence[str]) -> Plugins:
 def note(message: str, *, color: str | None = None) -> None:
     """Print a message, which goes to standard error so that tables can be piped."""
     typer.secho(message, err=True, fg=color)
+
+
+def read(folder: Path, plugins: Plugins) -> list[Results]:
+    """Return the results in ``folder``; what cannot be read of them is told and left out."""
+    from bench_core.results import read_results
+
+    found, unreadable = read_results(folder, plugins)
+    for message in unreadable:
+        note(f"warning: left out: {message}", color="yellow")
+    for each in found:
+        for path in each.damaged:
+            note(f"warning: {path} could not be read; the next `bench run` sets it aside", color="yellow")
+    return found
 
 
 def print_summaries(

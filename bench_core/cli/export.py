@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import Block, PluginDir, note, open_plugins
+from bench_core.cli.common import Block, PluginDir, note, open_plugins, read
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +28,6 @@ def export(
 
     from bench_core.errors import BenchError, suggest
     from bench_core.results import export as rows_of
-    from bench_core.results import read_results
 
     writers: dict[str, Callable[[pl.DataFrame, Path], object]] = {
         ".csv": _csv,
@@ -38,7 +37,7 @@ def export(
     if output.suffix not in writers:
         raise BenchError(f"--output: unknown kind of file {output.suffix!r}{suggest(output.suffix, writers)}")
     plugins = open_plugins(plugin_dir, block)
-    frames = [rows_of(each) for each in read_results(results, plugins)]
+    frames = [rows_of(each) for each in read(results, plugins)]
     frame = pl.concat(frames, how="diagonal_relaxed")
     try:
         writers[output.suffix](frame, output)

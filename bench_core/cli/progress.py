@@ -83,16 +83,19 @@ class Progress:
     def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
         """Take over what is stored."""
         self.started = time.monotonic()
-        for index, repeats in missing.items():
-            if repeats:
-                cell = self.plan.cells[index]
-                self.tallies[index] = _Tally(cell, len(repeats), reader(self._plugins, cell, self._metric))
-        again = {index: set(missing[index]) for index in self.tallies}
-        for row in results.frame.iter_rows(named=True) if self.tallies else ():
-            tally = self.tallies.get(row["cell"])
+        tallies = {
+            index: _Tally(cell, len(repeats), reader(self._plugins, cell, self._metric))
+            for index, repeats in missing.items()
+            for cell in [self.plan.cells[index]]
+            if repeats
+        }
+        again = {index: set(missing[index]) for index in tallies}
+        for row in results.frame.iter_rows(named=True) if tallies else ():
+            tally = tallies.get(row["cell"])
             if tally is not None and row["repeat"] not in again[row["cell"]]:
                 tally.stored += 1
                 self._count(tally, row)
+        self.tallies = tallies  # at once, since another thread may be drawing
 
     def advance(self, cell: int, share: float) -> None:
         """Note how far the batch under way is."""
@@ -105,6 +108,10 @@ class Progress:
         tally.share = 0.0
         for row in rows:
             self._count(tally, row)
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        note(f"warning: {message}", color="yellow")
 
     def _count(self, tally: _Tally, row: Mapping[str, Any]) -> None:
         failed = row["status"] in FAILED

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench_core.cli.common import Block, PluginDir, note, open_plugins, print_summaries
+from bench_core.cli.common import Block, PluginDir, open_plugins, print_summaries, read
 
 
 def report(
@@ -24,13 +24,9 @@ def report(
     block: Block = [],  # noqa: B006
 ) -> None:
     """Print comparison tables: estimates with intervals, failures, budgets and paired comparisons."""
-    from bench_core.results import read_results
     from bench_core.summary import summarise
 
     plugins = open_plugins(plugin_dir, block)
     plugins.formats.get(format_)  # an unknown one is told before anything is read
-    found = [each for folder in results for each in read_results(folder, plugins)]
-    for each in found:
-        for path in each.damaged:
-            note(f"warning: {path} could not be read; the next `bench run` sets it aside", color="yellow")
+    found = [each for folder in results for each in read(folder, plugins)]
     print_summaries(plugins, [summarise(each, plugins, metric) for each in found], format_, output)

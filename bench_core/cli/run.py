@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench_core.plugins import Plugins
     from bench_core.results import Results
     from bench_core.running import Options
+    from bench_core.suite import Suite
 
 
 class Device(StrEnum):
@@ -66,7 +67,6 @@ def run(
     from bench_core.environment import choose_device
     from bench_core.errors import BenchError
     from bench_core.overrides import override
-    from bench_core.plan import make_plan
     from bench_core.results import labels
     from bench_core.running import Interrupted, Options
     from bench_core.suite import load_suite
@@ -80,7 +80,7 @@ def run(
     for name in suites:
         suite = load_suite(find_suite(name, Path.cwd()))
         suite = override(suite, plugins, trials=trials, seed=seed, methods=method, settings=set_)
-        plans.append(make_plan(suite, plugins, device=kind))
+        plans.append(_plan(suite, plugins, kind, set_))
     failed = 0
     for plan in plans:
         options = Options(
@@ -102,6 +102,17 @@ def run(
             _say_goodbye(stop)
             raise typer.Exit(130) from None
     raise typer.Exit(1 if failed else 0)
+
+
+def _plan(suite: Suite, plugins: Plugins, device: str, settings: list[str]) -> Plan:
+    from bench_core.errors import SuiteError
+    from bench_core.plan import make_plan
+
+    try:
+        return make_plan(suite, plugins, device=device)
+    except SuiteError as error:
+        changed = f" (the file as changed by {' '.join(f'--set {each}' for each in settings)})" if settings else ""
+        raise SuiteError(f"{error}{changed}") from None
 
 
 def _run(plan: Plan, plugins: Plugins, options: Options, *, quiet: bool) -> int:

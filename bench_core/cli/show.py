@@ -31,7 +31,7 @@ def show(
     suite = Path(name) if name.endswith((".yaml", ".yml")) else suites.get(name)
     if suite is not None and suite.exists():
         # A problem and the suite named after it are both shown.
-        found.append({"kind": "suite", "name": name, "about": str(suite), "text": suite.read_text(encoding="utf-8")})
+        found.append({"kind": "suite", "name": name, "about": str(suite), "text": _text(suite)})
     if not found:
         known = {*plugins.methods, *plugins.problems, *plugins.metrics, *suites}
         raise BenchError(f"nothing is called {name!r}{suggest(name, known)}{plugins.why_missing(name)}")
@@ -41,6 +41,14 @@ def show(
     for index, each in enumerate(found):
         typer.echo("" if not index else "\n", nl=bool(index))
         _print(each)
+
+
+def _text(suite: Path) -> str:
+    """Return the text of a suite file, after the checks that every suite file passes and fit for a terminal."""
+    from bench_core.yamlfile import peek, visible
+
+    peek(suite)
+    return "\n".join(visible(line) for line in suite.read_text(encoding="utf-8").splitlines())
 
 
 def _described(plugins: Plugins, name: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -34,20 +34,22 @@ class Noise:
     def __init__(self, trials: Trials, purpose: str, shape: tuple[int, ...], law: Law = "normal") -> None:
         self._generators = [streams.torch(purpose, trials.device) for streams in trials.streams]
         self._steps = max(1, CHUNK // max(1, math.prod(shape)))
-        self._buffer = _empty(trials, (self._steps, *shape))
+        self._new: Callable[[], torch.Tensor] = lambda: _empty(trials, (self._steps, *shape))
+        self._buffer = self._new()
         self._law = law
         self._next = self._steps
 
     def __call__(self) -> torch.Tensor:
-        """Return the next ``(B, *shape)``; it stays valid until the chunk is used up, so do not keep it."""
+        """Return the next ``(B, *shape)``."""
         if self._next == self._steps:
-            self._refill(self._buffer)
+            self._refill()
         noise = self._buffer[:, self._next]
         self._next += 1
         return noise
 
-    def _refill(self, buffer: torch.Tensor) -> None:
-        _fill(buffer, self._generators, self._law)
+    def _refill(self) -> None:
+        self._buffer = self._new()  # a new one, since the backward pass of this step may still want the old numbers
+        _fill(self._buffer, self._generators, self._law)
         self._next = 0
 
 

@@ -50,7 +50,7 @@ class Task:
         return self.model.sample(theta, self.noise("fakes", (n, self.model.noise_size)))
 
     def noise(self, purpose: str, shape: tuple[int, ...], law: Law = "normal") -> torch.Tensor:
-        """Return fresh random numbers ``(B, *shape)`` from the trials' own streams, for use in this step only."""
+        """Return fresh random numbers ``(B, *shape)`` from the trials' own streams."""
         key = (purpose, shape)
         if key not in self._noise:
             self._noise[key] = Noise(self.trials, f"{purpose}-{shape}", shape, law)

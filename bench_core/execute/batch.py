@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench_core.metrics import MeasuredMetric
+from bench_core.errors import BenchError
+from bench_core.metrics import MeasuredMetric, ReportedMetric
 from bench_core.plan import Job
 from bench_core.seeds import Streams
 from bench_core.trials import Fit, Trials
@@ -48,17 +49,27 @@ def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = l
     """Run a batch; when it raises, halve it until the guilty trials are alone. Return a row per trial.
 
     Too little memory halves the number of trials that run together instead; their rows say so by ``batch_size``.
+
+    Raises:
+        BenchError: what the user must put right before any trial can run, such as data that are not there.
     """
     if job.cell.skipped:
         return [{**_identity(job, 0), "status": "skipped", "reason": job.cell.skipped}]
     try:
         return _run(job, plugins, setting, progress)
+    except BenchError:  # missing data, a full disk: the user's to put right, and no outcome of a trial
+        raise
     except Exception as error:  # whatever a method raises is an outcome of its trials
-        if _out_of_memory(error) and job.width > 1:
-            return _run_narrower(job, plugins, setting, progress)
-        if len(job.repeats) == 1:
-            return [failed_row(job, "error", f"{type(error).__name__}: {error}", traceback.format_exc())]
-    return [row for half in job.halves() for row in run_job(half, plugins, setting, progress)]
+        too_little_memory = _out_of_memory(error)
+        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+    # Only now, as the exception held on to the tensors of the batch.
+    if too_little_memory and job.width > 1:
+        parts = _narrower(job)
+    elif len(job.repeats) > 1:
+        parts = job.halves()
+    else:
+        return [failed_row(job, "error", *failure)]
+    return [row for part in parts for row in run_job(part, plugins, setting, progress)]
 
 
 def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> Row:
@@ -66,13 +77,17 @@ def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> 
     return {**_identity(job, job.repeats[0]), "status": status, "reason": reason, "traceback": trace}
 
 
-def _run_narrower(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
+def _narrower(job: Job) -> list[Job]:
+    """Return the trials of ``job`` in batches of half its width, after giving back what the device keeps for it."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     width = job.width // 2
     groups: dict[int, list[int]] = {}
     for repeat in job.repeats:
         groups.setdefault(repeat // width, []).append(repeat)
-    narrower = [Job(job.cell, tuple(group), width) for group in groups.values()]
-    return [row for part in narrower for row in run_job(part, plugins, setting, progress)]
+    return [Job(job.cell, tuple(group), width) for group in groups.values()]
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -190,10 +205,15 @@ def _check(fit: object) -> None:
 
 def _measure(names: Sequence[str], plugins: Plugins, trials: Trials, fit: Fit) -> dict[str, list[float]]:
     measured = dict(fit.metrics)
+    for name in measured:
+        if name in plugins.metrics and not isinstance(plugins.metrics.get(name), ReportedMetric):
+            raise ValueError(f"a method cannot report the metric {name!r}: the harness measures it")
     for name in names:
         metric = plugins.metrics.get(name)
-        if isinstance(metric, MeasuredMetric) and name not in measured:
+        if isinstance(metric, MeasuredMetric):
             measured[name] = metric.measure(trials, fit)
+        elif name not in measured:
+            raise ValueError(f"the method must report the metric {name!r} in Fit.metrics, and did not")
     for name, values in measured.items():
         if tuple(values.shape) != (trials.width,):
             raise ValueError(f"metric {name!r} must have the shape ({trials.width},), got {tuple(values.shape)}")

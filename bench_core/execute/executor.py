@@ -82,8 +82,11 @@ class Inline:
 
 
 def singles(job: Job) -> list[Job]:
-    """Return a job per trial, or nothing where it is one trial already."""
-    return job.split([[repeat] for repeat in job.repeats]) if len(job.repeats) > 1 else []
+    """Return a job per trial, or nothing where it is one trial already.
+
+    The trials run at width 1, as the row says: in a padded batch a trial would take as long as all of them together.
+    """
+    return [] if job.width == 1 else [Job(job.cell, (repeat,), 1) for repeat in job.repeats]
 
 
 def timeout_reason(timeout: float) -> str:

@@ -125,6 +125,8 @@ class Processes:
             each.started = time.monotonic()
         elif kind == "progress" and each.job is not None:
             yield Advanced(each.job, content)
+        elif kind == "stop":
+            raise BenchError(content)
         elif kind == "rows" and each.job is not None:
             job, each.job, each.started = each.job, None, None
             yield Finished(job, content)

@@ -10,6 +10,7 @@ from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING, Any
 
 from bench_core.environment import torch_facts
+from bench_core.errors import BenchError
 from bench_core.execute.batch import Setting, run_job
 from bench_core.plugins import PluginSources, load_plugins
 
@@ -24,7 +25,7 @@ def work(link: Connection, sources: PluginSources, setting: Setting) -> None:
     """Serve jobs from ``link`` until it closes.
 
     Messages to the main process: ``("ready", facts)``, then per job ``("started", None)``, any number of
-    ``("progress", share)`` and ``("rows", rows)``.
+    ``("progress", share)`` and ``("rows", rows)``, or ``("stop", message)`` where the user must put something right.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     _die_with_parent()
@@ -37,7 +38,10 @@ def work(link: Connection, sources: PluginSources, setting: Setting) -> None:
         except EOFError:
             return
         link.send(("started", None))
-        link.send(("rows", run_job(job, plugins, setting, _Reporter(link))))
+        try:
+            link.send(("rows", run_job(job, plugins, setting, _Reporter(link))))
+        except BenchError as error:
+            link.send(("stop", str(error)))
 
 
 def one_thread() -> None:

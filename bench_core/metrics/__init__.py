@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bench_core.metrics.base import DerivedMetric, MeasuredMetric, Metric
+from bench_core.metrics.base import DerivedMetric, MeasuredMetric, Metric, ReportedMetric
 
-__all__ = ["DerivedMetric", "MeasuredMetric", "Metric"]
+__all__ = ["DerivedMetric", "MeasuredMetric", "Metric", "ReportedMetric"]

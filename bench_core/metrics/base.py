@@ -34,6 +34,10 @@ class MeasuredMetric(Metric):
         """Return the metric of every trial of the batch, shape ``(B,)``."""
 
 
+class ReportedMetric(Metric):
+    """Reported by the method itself in ``Fit.metrics``, and stored; a method that does not report it fails."""
+
+
 class DerivedMetric(Metric):
     """Computed from a stored metric whenever results are read, so that a threshold can change without a new run."""
 

@@ -26,6 +26,7 @@ class PairedTest(NamedTuple):
     difference: float  # a - b in units of the metric, whichever direction is better; NaN without pairs
     low: float
     high: float
+    favours: Literal["a", "b", "neither"] = "neither"  # the side that the test's statistic speaks for
 
 
 def mcnemar_exact(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedTest:
@@ -64,7 +65,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedTest
     n10, n01 = int((first > second).sum()), int((first < second).sum())
     p_value = min(1.0, 2.0 * float(bdtr(min(n10, n01), n10 + n01, 0.5)))
     interval = tango(n10, n01, first.size, level)
-    return PairedTest(first.size, n01, n10, "mcnemar_exact", p_value, interval.estimate, interval.low, interval.high)
+    return PairedTest(first.size, n01, n10, "mcnemar_exact", p_value, *interval[:3], _side(n10 - n01))
 
 
 def tango(n10: int, n01: int, n: int, level: float = 0.95) -> Interval:
@@ -154,8 +155,17 @@ def wilcoxon(
     n_less, n_greater = int((differences < 0).sum()), int((differences > 0).sum())
     n10, n01 = (n_less, n_greater) if direction == "lower" else (n_greater, n_less)
     interval = median(differences, level)
-    p_value = _signed_rank_p_value(differences[differences != 0])
-    return PairedTest(first.size, n01, n10, "wilcoxon", p_value, interval.estimate, interval.low, interval.high)
+    nonzero = differences[differences != 0]
+    ranks = _doubled_ranks(np.abs(nonzero))  # (k,)
+    # The side with the larger rank sum, which may have fewer pairs: few large differences outrank many small ones.
+    greater = int(ranks[nonzero > 0].sum()) - int(ranks[nonzero < 0].sum())
+    favours = _side(-greater if direction == "lower" else greater)
+    return PairedTest(first.size, n01, n10, "wilcoxon", _signed_rank_p_value(nonzero), *interval[:3], favours)
+
+
+def _side(balance: int) -> Literal["a", "b", "neither"]:
+    """The side that a positive balance in favour of a speaks for."""
+    return "a" if balance > 0 else "b" if balance < 0 else "neither"
 
 
 def separated(test: PairedTest, adjusted_p: float, alpha: float = 0.05) -> bool:

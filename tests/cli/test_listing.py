@@ -170,7 +170,7 @@ def test_a_problem_is_shown_with_the_suite_named_after_it(cli: Cli, repo: Path) 
     problem, suite = json.loads(cli("show", "gaussian_cov", "--json").out)
     assert (problem["kind"], suite["kind"]) == ("problem", "suite")
     assert {"d", "m", "epsilon", "threshold"} == {parameter["name"] for parameter in problem["parameters"]}
-    assert suite["text"] == (repo / "suites" / "gaussian_cov.yaml").read_text(encoding="utf-8")
+    assert suite["text"] == (repo / "suites" / "gaussian_cov.yaml").read_text(encoding="utf-8").rstrip("\n")
 
 
 def test_a_metric_is_shown_with_its_kind_and_direction(cli: Cli) -> None:

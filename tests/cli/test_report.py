@@ -94,7 +94,7 @@ def summary(stored: Stored, table: object) -> Summary:
     from bench_core.plugins import PluginSources, load_plugins
 
     plugins = load_plugins(PluginSources(folders=(Path(stored.options[1]),)))
-    (results,) = read_results(stored.folder, plugins)
+    (results,), _ = read_results(stored.folder, plugins)
     return summarise(results, plugins)
 
 

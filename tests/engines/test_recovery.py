@@ -102,6 +102,22 @@ def _with_method(plugins, cls):
     return replace(plugins, methods=methods)
 
 
+def test_a_loss_may_sample_as_often_as_it_likes(plugins, make_cell):
+    class Twice(GradientMethod):
+        name = "mle"
+
+        def objective(self, task):
+            def loss(theta):  # three draws a step at eight steps a chunk: chunks end in the middle of a step
+                return sum(task.sample(theta).square().mean((1, 2)) for _ in range(3))
+
+            return loss
+
+    cell = make_cell(plugins, "gaussian_cov", {"d": 10, "m": 400}, "mle", {"iterations": 12})
+    (row,) = run_job(Job(cell, (0,), 2), _with_method(plugins, Twice), CPU)
+    assert row["status"] == "ok", row
+    assert row["budget.generated_samples"] == 3 * 12 * 400
+
+
 class Fragile(GradientMethod):
     """Quadratic loss that turns NaN in trials whose truth is on one side, at step 6."""
 

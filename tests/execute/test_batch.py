@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from bench_core import Fit, Method
+from bench_core.errors import BenchError
 from bench_core.execute.batch import Setting, run_job
+from bench_core.metrics import MeasuredMetric
 from bench_core.plan import Job
 
 CPU = Setting("cpu", None, None)
@@ -157,15 +159,46 @@ def test_padding_repeats_a_real_trial_and_gives_no_row(plugins, make_cell):
     assert widths == [(10, 2)]
 
 
-def test_a_metric_that_is_not_a_number_is_a_failure_and_does_not_leave_the_denominator(run):
+def test_a_metric_that_is_not_a_number_is_a_failure_and_does_not_leave_the_denominator(run, plugins, monkeypatch):
     class Undefined(Method):
         name = "truth"
 
         def fit(self, trials):
-            error = torch.zeros(trials.width)
-            error[2] = torch.nan
-            return Fit(answer=trials["truth"].clone(), metrics={"error": error})
+            answer = trials["truth"].clone()
+            answer[2] = 3e38  # finite, but its distance from the truth is not: inf - inf in the metric below
+            return Fit(answer=answer)
 
+    class Spread(MeasuredMetric):
+        name, kind, direction = "error", "skewed", "lower"
+
+        def measure(self, trials, fit):
+            square = fit.answer.square().sum(-1)
+            return square - square
+
+    monkeypatch.setitem(plugins.metrics.items, "error", Spread())
     rows = run(Undefined, n=4)
     assert [row["status"] for row in rows] == ["ok", "ok", "nan", "ok"]
     assert rows[2]["reason"] == "the metric error is not a number"
+
+
+def test_a_method_cannot_report_what_the_harness_measures(run):
+    class Flatters(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return Fit(answer=trials["start"].clone(), metrics={"error": torch.zeros(trials.width)})
+
+    (row,) = run(Flatters, n=1)
+    assert row["status"] == "error"
+    assert "a method cannot report the metric 'error': the harness measures it" in row["reason"]
+
+
+def test_what_the_user_must_put_right_is_no_outcome_of_a_trial(run):
+    class NoData(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise BenchError("there is no CIFAR-10 in data; run bench prepare cifar10")
+
+    with pytest.raises(BenchError, match="CIFAR-10"):
+        run(NoData)

@@ -92,6 +92,7 @@ def test_a_trial_that_never_ends_becomes_a_timeout_alone(hostile, make_cell):
     assert [row["repeat"] for row in rows] == list(range(20))
     assert 0 < len(failed) < 8
     assert {(row["status"], row["reason"]) for row in failed} == {("timeout", "took longer than 0.5 s alone")}
+    assert {row["batch_size"] for row in failed} == {1}  # alone, and not beside nine copies of itself
     assert time.monotonic() - started < 30
 
 
