@@ -45,6 +45,7 @@ class Cell:
     data_params: Mapping[str, Any]
     problem_version: str
     problem_digest: str
+    """Of the problem's code and of the metrics that score it."""
     x: Any
     """Value of the parameter that the report's rows run over, or None."""
     metrics: tuple[str, ...]
@@ -280,7 +281,7 @@ def _cell(
         problem_params=problem.values(),
         data_params=problem.data_parameters(),
         problem_version=problem.version,
-        problem_digest=plugins.digest(plugins.problems, problem.name),
+        problem_digest=_scored_by(plugins, problem, metrics),
         x=problem.values().get(suite.report.x) if suite.report.x else None,
         metrics=metrics,
         trials=entry.trials or suite.trials,
@@ -291,3 +292,8 @@ def _cell(
         split="main",
         device=device,
     )
+
+
+def _scored_by(plugins: Plugins, problem: Problem, metrics: tuple[str, ...]) -> str:
+    code = [plugins.digest(plugins.metrics, name) for name in metrics]
+    return short_id(canonical([plugins.digest(plugins.problems, problem.name), *code]))

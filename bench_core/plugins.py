@@ -113,13 +113,16 @@ class Plugins:
     problems: Offers[type[Problem]] = field(default_factory=lambda: Offers("problem"))
     metrics: Offers[Metric] = field(default_factory=lambda: Offers("metric"))
     formats: Offers[Format] = field(default_factory=lambda: Offers("format"))
+    _digests: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def digest(self, kind: Offers[Any], name: str) -> str:
-        """Return the hash of the source behind an offer: its plugin, and the engine classes that it builds on."""
-        bases = kind.items[name].__mro__ if isinstance(kind.items[name], type) else ()
-        engines = sorted({cls.__module__ for cls in bases if cls.__module__.startswith("bench_core.engines.")})
-        files = [Path(inspect.getfile(sys.modules[module])) for module in engines]
-        return _digest([*files], kind.owners[name].digest)
+        """Return the hash of the source behind an offer: its plugin, what its class inherits from, and its engine."""
+        key = kind.kind, name
+        if key not in self._digests:
+            item = kind.items[name]
+            bases = (item if isinstance(item, type) else type(item)).__mro__
+            self._digests[key] = _digest(_files_of({base.__module__ for base in bases}), kind.owners[name].digest)
+        return self._digests[key]
 
     def why_missing(self, name: str) -> str:
         """Return a hint for an unknown name: the plugins that were left out, since one of them may offer it."""
@@ -367,6 +370,23 @@ def _wrong_metric(metric: Any) -> str | None:
             came = getattr(metric, attribute, None)
             return f"metric {type(metric).__name__} needs {attribute} to be one of {', '.join(values)}, got {came!r}"
     return None
+
+
+def _files_of(modules: Iterable[str]) -> list[Path]:
+    """Return the source files of modules, standard library and packages of the core aside; an engine means all of them.
+
+    What the core's other modules do to numbers is told by ``NUMERICS_VERSION``.
+    """
+    files: set[Path] = set()
+    for name in modules:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None or name.partition(".")[0] in {"pydantic", "abc", "typing", "builtins"}:
+            continue
+        if name.startswith("bench_core.engines."):
+            files.update(Path(file).parent.glob("*.py"))
+        elif not name.startswith("bench_core."):
+            files.add(Path(file))
+    return sorted(files)
 
 
 def _source_files(module: ModuleType) -> list[Path]:

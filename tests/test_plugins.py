@@ -336,10 +336,10 @@ def test_the_digest_covers_the_engines_that_a_method_builds_on(plugins: Plugins,
     for path in (repo / "bench_core").rglob("*.py"):
         target = copy / path.relative_to(repo / "bench_core")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes() + (b"# longer\n" if path.name == "critic.py" else b""))
+        target.write_bytes(path.read_bytes() + (b"# longer\n" if path.name == "optim.py" else b""))
     command = [sys.executable, "-c", code, str(repo / "plugins")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     mmd, wgan, truth = done.stdout.split()
-    assert mmd == digest(plugins, "mmd")
+    assert mmd != digest(plugins, "mmd")  # no class of its own lies there, but its loop calls it
     assert wgan != digest(plugins, "wgan")
     assert truth == digest(plugins, "truth")

@@ -207,6 +207,32 @@ def test_results_of_changed_code_are_set_aside_and_run_again(folder, bench, expo
     assert (rows["metric.error"] > 0).all()
 
 
+METRIC = """
+from bench_core import hookimpl
+from bench_core.metrics import MeasuredMetric
+class Norm(MeasuredMetric):
+    name, kind, direction = "norm", "mean", "lower"
+    def measure(self, trials, fit):
+        return fit.answer.norm(dim=-1)
+@hookimpl
+def bench_register_metrics():
+    return [Norm()]
+"""
+
+
+def test_results_of_a_changed_metric_are_set_aside_and_measured_again(folder, bench, exported):
+    (folder / "toy.yaml").write_text(SUITE.replace("[success, error]", "[success, error, norm]"))
+    (folder / "extra").mkdir()
+    (folder / "extra" / "norm.py").write_text(METRIC)
+    command = ("run", "toy.yaml", "--plugin-dir", "extra", "--trials", "3", "--method", "truth", "--quiet")
+    bench(*command)
+    before = exported("results", "--plugin-dir", "extra")["metric.norm"]
+    (folder / "extra" / "norm.py").write_text(METRIC.replace("fit.answer.norm", "2 * fit.answer.norm"))
+    bench(*command)
+    after = exported("results", "--plugin-dir", "extra")["metric.norm"]
+    assert after.to_list() == [2 * value for value in before]
+
+
 def test_a_truncated_part_is_reported_and_its_trials_run_again(folder, undisturbed, bench, exported):
     process = start(folder, "run", "toy.yaml", "--quiet")
     _wait_for_parts(folder, process, 4)
