@@ -17,8 +17,7 @@ from bench_core.results import FAILED, reader
 from bench_core.summary import estimate, value_of_failure
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
+    from rich.console import Console, RenderableType
 
     from bench_core.execute.batch import Row
     from bench_core.plan import Cell, Plan
@@ -199,9 +198,9 @@ class PlainProgress(Progress):
 class LiveProgress(Progress):
     """A table that redraws itself: cells under way, and a line with totals."""
 
-    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
+    def __init__(self, plan: Plan, plugins: Plugins, workers: int, console: Console) -> None:
         super().__init__(plan, plugins, workers)
-        self.live: Live | None = None
+        self._console = console
 
     def render(self) -> RenderableType:
         """Return the present view, no taller than the terminal."""
@@ -210,8 +209,7 @@ class LiveProgress(Progress):
         from rich.table import Table
         from rich.text import Text
 
-        assert self.live is not None
-        room = max(3, self.live.console.height - 6)
+        room = max(3, self._console.height - 6)
         open_cells = [tally for tally in self.tallies.values() if tally.left]
         # Those furthest from their end first: they are the ones that one waits for.
         shown = sorted(open_cells, key=lambda tally: -tally.left * (tally.cost or 0))[:room]
@@ -248,10 +246,7 @@ def watcher(plan: Plan, plugins: Plugins, options: Options, *, quiet: bool, term
     from rich.console import Console
     from rich.live import Live
 
-    progress = LiveProgress(plan, plugins, workers)
-    live = Live(
-        get_renderable=progress.render, console=Console(stderr=True), refresh_per_second=REFRESH, transient=True
-    )
-    progress.live = live
-    with live:
+    console = Console(stderr=True)
+    progress = LiveProgress(plan, plugins, workers, console)
+    with Live(get_renderable=progress.render, console=console, refresh_per_second=REFRESH, transient=True):
         yield progress

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import polars as pl
@@ -85,9 +89,8 @@ def test_plain_lines_name_each_finished_cell(plan, plugins, capsys):
 
 @pytest.mark.parametrize("height", [8, 40])
 def test_the_live_view_fits_the_terminal(plan, plugins, height):
-    progress = LiveProgress(plan, plugins, workers=1)
     console = Console(file=io.StringIO(), width=80, height=height)
-    progress.live = SimpleNamespace(console=console)
+    progress = LiveProgress(plan, plugins, 1, console)
     progress.begin(_stored(), {index: range(20) for index in range(4)})
     progress.finish(1, _rows(0.1, None))
     progress.advance(0, 0.25)
@@ -97,3 +100,32 @@ def test_the_live_view_fits_the_terminal(plan, plugins, height):
     assert max(map(len, lines)) <= 80
     assert any("+25%" in line for line in lines) or height < 10
     assert "watched: 2/80 trials, 1 failed" in lines[-1]
+
+
+def test_a_run_on_a_terminal_shows_the_live_view_and_then_the_table(project):
+    folder = project({"watched.yaml": SUITE})
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from bench_core.cli import main; main()", "run", "watched.yaml"]
+    command += ["--executor", "inline", "--set", "iterations=400"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        seen = _read_all(ours)
+        out = process.stdout.read()
+    assert process.returncode == 0, seen
+    assert "so far [95 %]" in seen
+    assert "watched: " in seen
+    assert "Traceback" not in seen
+    assert "m = 40" in out
+
+
+def _read_all(terminal: int) -> str:
+    text = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # Linux says so when the last writer has gone
+            chunk = b""
+        if not chunk:
+            os.close(terminal)
+            return text.decode(errors="replace")
+        text += chunk
