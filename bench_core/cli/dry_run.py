@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from bench_core.cli.cost import seconds_per_trial
 from bench_core.cli.progress import duration
 from bench_core.report.table import plain
 from bench_core.running import what_is_missing
@@ -32,14 +33,16 @@ def render(results: Results, options: Options) -> str:
         table.add_column(column)
     for column in ("trials", "stored", "to run", "width", "MB/worker", "time"):
         table.add_column(column, justify="right")
-    total, unknown = 0.0, 0
-    for index, cell in enumerate(plan.cells):
-        rows = results.frame.filter(pl.col("cell") == index)
+    stored = [results.frame.filter(pl.col("cell") == index) for index in range(len(plan.cells))]
+    means = [(cell, rows["seconds"].mean()) for cell, rows in zip(plan.cells, stored, strict=True)]
+    known = [(cell, mean) for cell, mean in means if isinstance(mean, float)]
+    total = 0.0
+    for index, (cell, rows) in enumerate(zip(plan.cells, stored, strict=True)):
         todo = len(missing.get(index, []))
-        mean = rows["seconds"].mean()
-        cost = todo * float(mean) / workers if isinstance(mean, float) else None
+        each = seconds_per_trial(cell, known)
+        cost = None if each is None else todo * each / workers
         total += cost or 0.0
-        unknown += todo if cost is None else 0
+        guessed = "" if rows["seconds"].count() else "~"
         x = f" {plan.suite.report.x}={plain(cell.x)}" if cell.x is not None else ""
         table.add_row(
             Text(f"{cell.problem}{x}"),
@@ -49,12 +52,14 @@ def render(results: Results, options: Options) -> str:
             str(todo),
             str(cell.width),
             f"{cell.width * cell.working_set / 1e6:.1f}",
-            "" if not todo else duration(cost) if cost is not None else "?",
+            "" if not todo else f"{guessed}{duration(cost)}" if cost is not None else "?",
         )
     console = Console(file=io.StringIO(), width=shutil.get_terminal_size((100, 24)).columns)
     console.print(Text(plan.suite.title, style="bold"))
     console.print(table)
-    console.print(_total(sum(map(len, missing.values())), plan.trials, total, unknown, workers), highlight=False)
+    console.print(
+        _total(sum(map(len, missing.values())), plan.trials, total if known else None, workers), highlight=False
+    )
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().rstrip("\n")
 
@@ -68,11 +73,10 @@ def workers_of(options: Options) -> int:
     return options.workers or default_workers(options.device)
 
 
-def _total(todo: int, trials: int, seconds: float, unknown: int, workers: int) -> str:
+def _total(todo: int, trials: int, seconds: float | None, workers: int) -> str:
     text = f"{todo} of {trials} trials to run"
     if not todo:
         return text
-    if unknown == todo:
-        return f"{text}; no time is known yet: it is estimated from stored rows of the same cell"
-    more = f", and {unknown} trials of cells without a stored row" if unknown else ""
-    return f"{text}: about {duration(seconds)} on {workers} worker{'s' if workers > 1 else ''}{more}"
+    if seconds is None:
+        return f"{text}; no time is known yet: it is estimated from stored rows"
+    return f"{text}: about {duration(seconds)} on {workers} worker{'s' if workers > 1 else ''} (~ guessed from others)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench_core.cli.common import note
+from bench_core.cli.cost import seconds_per_trial
 from bench_core.report.table import number, plain, rate
 from bench_core.results import FAILED, reader
 from bench_core.summary import estimate, value_of_failure
@@ -137,8 +137,9 @@ class Progress:
 
     def remaining_of(self, tally: _Tally) -> float | None:
         """Return the seconds that a cell will still take when all workers share it."""
-        known = [each for each in self.tallies.values() if each.cost is not None]
-        return tally.left * _guess(tally, known) / self._workers if known else None
+        known = [(each.cell, each.cost) for each in self.tallies.values() if each.cost is not None]
+        seconds = seconds_per_trial(tally.cell, known)
+        return None if seconds is None else tally.left * seconds / self._workers
 
     def headline(self) -> str:
         """Return trials done, time used and time left."""
@@ -158,16 +159,6 @@ class Progress:
         x = self.plan.suite.report.x
         where = f"{x} = {plain(tally.cell.x)}" if tally.cell.x is not None else tally.cell.problem
         return f"{where}  {tally.cell.label}"
-
-
-def _guess(tally: _Tally, known: Sequence[_Tally]) -> float:
-    """Return the seconds per trial of a cell: its own, or those of its label's nearest cell by the size of the data."""
-    if tally.cost is not None:
-        return tally.cost
-    size = tally.cell.working_set
-    same = [each for each in known if each.cell.label == tally.cell.label]
-    nearest = min(same or known, key=lambda each: abs(math.log(each.cell.working_set / size)))
-    return (nearest.cost or 0.0) * max(1.0, size / nearest.cell.working_set)
 
 
 class PlainProgress(Progress):
