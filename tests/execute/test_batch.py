@@ -28,7 +28,7 @@ def run(plugins, make_cell):
     return go
 
 
-def test_an_exception_is_narrowed_down_to_the_guilty_trials(run, plugins):
+def test_an_exception_is_narrowed_down_to_the_guilty_trials(run):
     guilty = set()
 
     class Raises(Method):

@@ -61,6 +61,16 @@ def test_artifacts_stay_and_checkpoints_go(run):
     assert not list(Path().glob("results/ring/*/artifacts/*/checkpoint*"))
 
 
+def test_checkpoints_of_a_batch_that_took_too_long_go_with_the_run(project, cli):
+    suite = SUITE.replace("trials: 4", "trials: 1\ntimeout: 0.5").replace("pause: 0.0", "pause: 0.02")
+    project({"ring.yaml": suite})
+    command = ["run", "ring.yaml", "--plugin-dir", PLUGINS, "--executor", "inline", "--quiet"]
+    outcome = cli(*command, "--method", "toy_mixture", "--set", "n=100", "--set", "toy_mixture.checkpoint_every=5")
+    assert outcome.code == 1
+    assert "timeout" in outcome.out
+    assert not list(Path().glob("results/ring/*/artifacts/*/checkpoint*"))
+
+
 def _killed_in_the_middle(folder: Path) -> None:
     """Start the suite with slow steps and kill it with -9 as soon as a checkpoint is there."""
     code = "from bench_core.cli import main; main()"
