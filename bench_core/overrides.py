@@ -100,7 +100,12 @@ def _with_label_setting(
 
 
 def _with_parameter(entry: MethodEntry, parameter: str, value: Scalar) -> MethodEntry:
-    return entry.model_copy(update={"params": {**entry.params, parameter: value}})
+    """Set a parameter; one that was to be chosen from a grid is chosen by this."""
+    update: dict[str, Any] = {"params": {**entry.params, parameter: value}}
+    if entry.select is not None and parameter in entry.select.grid:
+        grid = {name: values for name, values in entry.select.grid.items() if name != parameter}
+        update["select"] = entry.select.model_copy(update={"grid": grid}) if grid else None
+    return entry.model_copy(update=update)
 
 
 def _with_problem_parameter(entry: ProblemEntry, parameter: str, value: Scalar | list[Scalar]) -> ProblemEntry:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from bench_core import NUMERICS_VERSION
-from bench_core.errors import PluginError, SuiteError, suggest
+from bench_core.errors import BenchError, PluginError, SuiteError, suggest
 from bench_core.metrics import DerivedMetric
 from bench_core.parameters import Parameters
 from bench_core.seeds import canonical, short_id
+from bench_core.suite import MAX_TRIALS, MethodEntry
 
 if TYPE_CHECKING:
     from bench_core.methods import Method
     from bench_core.metrics import Metric
     from bench_core.plugins import Offers, Plugins
     from bench_core.problems import Problem
-    from bench_core.suite import MethodEntry, ProblemEntry, Suite
+    from bench_core.suite import Suite
+    from bench_core.yamlfile import Loc, Scalar
 
 # Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded. A GPU wants many trials at once, a
 # core wants them in its cache; a network that fills either trains alone.
@@ -57,6 +59,9 @@ class Cell:
     """Why this method cannot run on this problem."""
     seed: int
     split: str
+    """``main``, or ``select`` for the holdout trials on which hyper-parameters are chosen: other data."""
+    choice: Mapping[str, Any]
+    """The point of the label's ``select`` grid that the cell runs with; empty without ``select``."""
     device: str
     """``cpu`` or ``cuda``."""
 
@@ -133,38 +138,114 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite, in the order of the report."""
+    """Every cell of a suite: those of the report in its order, then those that hyper-parameters are chosen on.
+
+    A label with ``select`` has no cell in the report before its hyper-parameters are chosen.
+    """
 
     suite: Suite
     cells: tuple[Cell, ...]
+    undecided: tuple[str, ...] = ()
+    """Labels whose hyper-parameters are not chosen yet."""
 
     @property
     def trials(self) -> int:
         """Number of trials in all cells that run."""
         return sum(cell.trials for cell in self.cells if not cell.skipped)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label -> name of its method, in the suite's order."""
+        return {entry.label: entry.name for entry in self.suite.methods}
 
-def make_plan(suite: Suite, plugins: Plugins, *, device: str = "cpu") -> Plan:
+
+Choices = Mapping[str, Mapping[str, Any]]
+"""Label -> the point of its ``select`` grid that was chosen."""
+
+
+def make_plan(suite: Suite, plugins: Plugins, *, device: str = "cpu", chosen: Choices | None = None) -> Plan:
     """Return the cells of ``suite``.
 
     Args:
         suite: a valid suite.
         plugins: where its names are looked up.
         device: ``cpu`` or ``cuda``, which decides how many trials run together.
+        chosen: the hyper-parameters of labels with ``select``, as far as they are chosen.
 
     Raises:
         SuiteError: an unknown name or a parameter that its plugin refuses, with file, line and key.
     """
+    picked = {label: canonical(choice) for label, choice in (chosen or {}).items()}
     metrics = [_lookup(suite, plugins, plugins.metrics, name, ("metrics", i)) for i, name in enumerate(suite.metrics)]
-    problems = list(_problems(suite, plugins))
-    methods = [_method(suite, plugins, index, entry) for index, entry in enumerate(suite.methods)]
+    problems = [(problem, _measured(suite, plugins, metrics, problem)) for problem in _problems(suite, plugins)]
+    methods = [list(_methods(suite, plugins, index, entry)) for index, entry in enumerate(suite.methods)]
     _check_x(suite, [problem for problem, _ in problems])
-    cells = [
-        _cell(suite, plugins, problem, method, entry, _measured(suite, plugins, metrics, problem), device)
-        for problem, _ in problems
-        for method, entry in zip(methods, suite.methods, strict=True)
+    make = partial(_cell, suite, plugins, device=device)
+    decided = [
+        (entry, method, choice)
+        for entry, points in zip(suite.methods, methods, strict=True)
+        for choice, method in points
+        if entry.select is None or picked.get(entry.label) == canonical(choice)
     ]
-    return Plan(suite, tuple(cells))
+    cells = [
+        make(problem, measured, method, entry, choice)
+        for problem, measured in problems
+        for entry, method, choice in decided
+    ]
+    candidates = [
+        make(problem, measured, method, entry, choice, split="select")
+        for entry, points in zip(suite.methods, methods, strict=True)
+        if entry.select is not None
+        for choice, method in points
+        for problem, measured in problems
+        if not method.unfit(problem)
+    ]
+    total = sum(cell.trials for cell in (*cells, *candidates))
+    if total > MAX_TRIALS:
+        raise suite.error(("trials",), f"required at most {MAX_TRIALS:,} trials in all cells together, got {total:,}")
+    undecided = [entry.label for entry in suite.methods if entry.select and entry.label not in picked]
+    return Plan(suite, (*cells, *candidates), tuple(undecided))
+
+
+def cell_of(spec: Mapping[str, Any], suite: Suite, plugins: Plugins, *, device: str) -> Cell:
+    """Return the cell of a stored trial, as the present plugins make it.
+
+    Args:
+        spec: the trial's.
+        suite: the suite of its run, which says what is measured and how it is scored.
+        plugins: where its names are looked up.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        BenchError: when a plugin is not there or refuses the stored parameters.
+    """
+    try:
+        problem_class, method_class = plugins.problems.get(spec["problem"]), plugins.methods.get(spec["method"])
+    except PluginError as error:
+        raise PluginError(f"{error}{plugins.why_missing('')}") from None
+    stated = (entry.params for entry in suite.problems if entry.name == problem_class.name)
+    scoring = {name: value for params in stated for name, value in params.items() if name in problem_class.scoring}
+    try:
+        problem = problem_class(**scoring | spec["problem_params"])
+        method = method_class(**spec["method_params"])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join(map(str, first["loc"]))
+        raise BenchError(f"{error.title} does not take the stored parameters any more: {at}: {first['msg']}") from None
+    metrics = [plugins.metrics.get(name) for name in suite.metrics]
+    entry = MethodEntry(name=method.name)
+    measured = _measured(suite, plugins, metrics, problem)
+    return _cell(
+        suite.model_copy(update={"seed": spec["seed"]}),
+        plugins,
+        problem,
+        measured,
+        method,
+        entry,
+        {},
+        device=device,
+        split=spec["split"],
+    )
 
 
 def jobs(cell: Cell, missing: Iterable[int]) -> Iterator[Job]:
@@ -180,7 +261,7 @@ def batch_width(working_set: int, device: str) -> int:
 
 
 def configured(
-    suite: Suite, cls: type[Parameters], params: Mapping[str, Any], locate: Mapping[str, tuple[str | int, ...]], at: Any
+    suite: Suite, cls: type[Parameters], params: Mapping[str, Any], locate: Mapping[str, Loc], at: Loc
 ) -> Any:
     """Return ``cls(**params)``, turning what it refuses into a message that names file, line and key.
 
@@ -209,31 +290,42 @@ def configured(
     raise suite.error(where, f"{cls.name}: {message[0].lower()}{message[1:]}{came}")
 
 
-def _problems(suite: Suite, plugins: Plugins) -> Iterator[tuple[Problem, ProblemEntry]]:
+def _problems(suite: Suite, plugins: Plugins) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, entry in enumerate(suite.problems):
         cls = _lookup(suite, plugins, plugins.problems, entry.name, ("problems", index, "name"))
         at = ("problems", index)
-        locate: dict[str, tuple[str | int, ...]] = {name: (*at, "params", name) for name in entry.params}
-        for values in itertools.product(*entry.grid.values()):
-            chosen = dict(zip(entry.grid, values, strict=True))
-            places = {name: (*at, "grid", name, entry.grid[name].index(value)) for name, value in chosen.items()}
-            problem = configured(suite, cls, {**entry.params, **chosen}, {**locate, **places}, at)
+        locate: dict[str, Loc] = {name: (*at, "params", name) for name in entry.params}
+        for point, places in _points(entry.grid, (*at, "grid")):
+            problem = configured(suite, cls, {**entry.params, **point}, {**locate, **places}, at)
             key = canonical([problem.name, problem.values()])
             if key in seen:
                 raise suite.error(at, f"the same problem cell stands here twice: {problem.name} {problem.values()}")
             seen[key] = index
-            yield problem, entry
+            yield problem
 
 
-def _method(suite: Suite, plugins: Plugins, index: int, entry: MethodEntry) -> Method:
+def _methods(suite: Suite, plugins: Plugins, index: int, entry: MethodEntry) -> Iterator[tuple[dict[str, Any], Method]]:
+    """Yield every point of the label's ``select`` grid with the method that it configures; without one, the only."""
     cls = _lookup(suite, plugins, plugins.methods, entry.name, ("methods", index, "name"))
     at = ("methods", index)
-    method: Method = configured(suite, cls, entry.params, {name: (*at, "params", name) for name in entry.params}, at)
-    return method
+    grid = entry.select.grid if entry.select else {}
+    locate = {name: (*at, "params", name) for name in entry.params}
+    for choice, places in _points(grid, (*at, "select", "grid")):
+        yield choice, configured(suite, cls, {**entry.params, **choice}, {**locate, **places}, at)
 
 
-def _lookup(suite: Suite, plugins: Plugins, offers: Offers[Any], name: str, at: tuple[str | int, ...]) -> Any:
+def _points(grid: Mapping[str, Sequence[Scalar]], at: Loc) -> Iterator[tuple[dict[str, Scalar], dict[str, Loc]]]:
+    """Yield every combination of a grid, and where in the suite each of its values stands."""
+    for places in itertools.product(*(range(len(values)) for values in grid.values())):
+        indices = dict(zip(grid, places, strict=True))
+        yield (
+            {name: grid[name][index] for name, index in indices.items()},
+            {name: (*at, name, index) for name, index in indices.items()},
+        )
+
+
+def _lookup(suite: Suite, plugins: Plugins, offers: Offers[Any], name: str, at: Loc) -> Any:
     try:
         return offers.get(name)
     except PluginError as error:
@@ -263,10 +355,13 @@ def _cell(
     suite: Suite,
     plugins: Plugins,
     problem: Problem,
+    metrics: tuple[str, ...],
     method: Method,
     entry: MethodEntry,
-    metrics: tuple[str, ...],
+    choice: Mapping[str, Any],
+    *,
     device: str,
+    split: str = "main",
 ) -> Cell:
     working_set = max(1, method.working_set(problem))
     return Cell(
@@ -284,12 +379,13 @@ def _cell(
         problem_digest=_scored_by(plugins, problem, metrics),
         x=problem.values().get(suite.report.x) if suite.report.x else None,
         metrics=metrics,
-        trials=entry.trials or suite.trials,
+        trials=entry.select.trials if entry.select and split == "select" else entry.trials or suite.trials,
         width=batch_width(working_set, device),
         working_set=working_set,
         skipped=method.unfit(problem),
         seed=suite.seed,
-        split="main",
+        split=split,
+        choice=choice,
         device=device,
     )
 

@@ -1,37 +1,39 @@
-"""Plan x stored rows -> results: which row answers which trial, what is missing, and the derived metrics."""
+"""Suite x stored rows -> results: which row answers which trial, what is missing, what is derived, what is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from bench_core.errors import BenchError
+from bench_core.estimates import FAILED
 from bench_core.metrics import DerivedMetric
 from bench_core.plan import Cell, Plan, make_plan
+from bench_core.selection import Selection, select
 from bench_core.store import Damage, Run, find_runs
-from bench_core.suite import load_suite
+from bench_core.suite import Suite, load_suite
+from bench_core.yamlfile import visible
 
 if TYPE_CHECKING:
     from bench_core.metrics import Metric
     from bench_core.plugins import Plugins
 
-FAILED = ("nan", "error", "timeout")
-
 
 @dataclass(frozen=True)
 class Results:
-    """The trials of a plan that are stored.
+    """The trials of a suite that are stored.
 
     Attributes:
-        plan: what was asked for.
+        plan: what was asked for, with the hyper-parameters that are chosen so far.
         run: name of the run's folder.
         frame: a row per stored trial of the plan; ``cell`` is the index of its cell and ``label`` its label there.
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
+        selections: how hyper-parameters are chosen, per label with ``select``.
         damaged: files that could not be read.
     """
 
@@ -40,7 +42,13 @@ class Results:
     frame: pl.DataFrame
     stale: int
     environments: Mapping[str, Any]
+    selections: tuple[Selection, ...] = ()
     damaged: tuple[Path, ...] = ()
+
+    @property
+    def chosen(self) -> dict[str, Mapping[str, Any]]:
+        """Label -> chosen point of its grid, for the labels whose selection is finished."""
+        return {each.label: each.winner.choice for each in self.selections if each.winner is not None}
 
     def missing(self, cell: int, *, retry_failed: bool = False) -> list[int]:
         """Return the repeats of a cell that have no row, or whose row lacks a metric that is now asked for."""
@@ -73,15 +81,43 @@ def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[s
 def load_results(run: Run, plugins: Plugins) -> Results:
     """Return the results of a run, for the suite that it was last run with."""
     device = "cuda" if run.name.endswith("cuda") else "cpu"
-    plan = make_plan(load_suite(run.suite_file, stored=True), plugins, device=device)
-    return match(plan, plugins, run)
+    return stored(load_suite(run.suite_file, stored=True), plugins, run, device=device)
 
 
-def match(plan: Plan, plugins: Plugins, run: Run | None, *, set_aside: bool = False) -> Results:
-    """Return the stored rows that answer the trials of ``plan``."""
+def stored(suite: Suite, plugins: Plugins, run: Run | None, *, device: str, set_aside: bool = False) -> Results:
+    """Return what ``run`` holds of ``suite``, hyper-parameters chosen as far as their holdout trials are there.
+
+    Args:
+        suite: what is asked for.
+        plugins: where its names are looked up.
+        run: None where nothing is stored.
+        device: ``cpu`` or ``cuda``.
+        set_aside: see ``Run.rows``.
+    """
     damage = Damage()
     rows = run.rows(damage, set_aside=set_aside) if run else Run(Path()).rows()
-    wanted = _wanted(plan)
+    plan = make_plan(suite, plugins, device=device)
+    frame, stale = match(plan, plugins, rows)
+    selections = select(plan, frame, {name: plugins.metrics.get(name) for name in suite.metrics})
+    results = Results(
+        plan=plan,
+        run=visible(run.name) if run else "",
+        frame=frame,
+        stale=stale,
+        environments=run.environments() if run else {},
+        selections=selections,
+        damaged=tuple(damage.files),
+    )
+    if not results.chosen:
+        return results
+    plan = make_plan(suite, plugins, device=device, chosen=results.chosen)
+    frame, stale = match(plan, plugins, rows)
+    return replace(results, plan=plan, frame=frame, stale=stale)
+
+
+def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return the rows that answer the trials of ``plan``, with derived metrics, and how many other code computed."""
+    wanted = _wanted(plan, rows["repeat"].drop_nulls().unique().sort().to_list())
     found = rows.drop("label").join(wanted, on="trial_id", how="inner", maintain_order="left")
     current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(
         pl.col("wanted_problem")
@@ -91,14 +127,7 @@ def match(plan: Plan, plugins: Plugins, run: Run | None, *, set_aside: bool = Fa
     usable = usable.unique(["trial_id", "cell"], keep="last", maintain_order=True)
     stale = found.filter(~current)["trial_id"].n_unique() if len(found) > len(usable) else 0
     frame = _with_derived(usable.drop("wanted_method", "wanted_problem"), plan, plugins)
-    return Results(
-        plan=plan,
-        run=run.name if run else "",
-        frame=frame.sort("cell", "repeat"),
-        stale=stale,
-        environments=run.environments() if run else {},
-        damaged=tuple(damage.files),
-    )
+    return frame.sort("cell", "repeat"), stale
 
 
 def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[str, Any]], float | None]:
@@ -114,12 +143,16 @@ def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[st
     return read
 
 
-def _wanted(plan: Plan) -> pl.DataFrame:
-    """Return a row per trial of the plan. Labels of one configuration share their trials."""
+def _wanted(plan: Plan, repeats: Sequence[int]) -> pl.DataFrame:
+    """Return a row per trial of the plan whose repeat is stored. Labels of one configuration share their trials."""
+    schema = {"trial_id": pl.String, "label": pl.String, "cell": pl.Int64}
+    none = pl.DataFrame(schema={**schema, "wanted_method": pl.String, "wanted_problem": pl.String})
     return pl.concat(
-        [
+        [none]
+        + [
             pl.DataFrame(
-                {"trial_id": [cell.trial_id(repeat) for repeat in cell.repeats]}, schema={"trial_id": pl.String}
+                {"trial_id": [cell.trial_id(repeat) for repeat in repeats if repeat in cell.repeats]},
+                schema={"trial_id": pl.String},
             ).with_columns(
                 label=pl.lit(cell.label),
                 cell=pl.lit(index, pl.Int64),
@@ -162,7 +195,10 @@ def _cells_by_problem(plan: Plan) -> dict[tuple[str, str], list[int]]:
 
 
 def export(results: Results) -> pl.DataFrame:
-    """Return the raw trials with parameters expanded to columns, sorted by problem cell, label, repeat."""
+    """Return the raw trials with parameters expanded to columns, sorted by problem cell, label, repeat.
+
+    Holdout trials, on which hyper-parameters were chosen, come last: their ``split`` is ``select``.
+    """
     plan = results.plan
     wide = pl.DataFrame(
         [{"cell": index, **_expanded(cell)} for index, cell in enumerate(plan.cells)], infer_schema_length=None
@@ -170,7 +206,7 @@ def export(results: Results) -> pl.DataFrame:
     order = {key: position for position, key in enumerate(dict.fromkeys(cell.problem_key for cell in plan.cells))}
     places = pl.DataFrame({"cell": range(len(plan.cells)), "place": [order[cell.problem_key] for cell in plan.cells]})
     frame = results.frame.join(wide, on="cell", how="left").join(places, on="cell", how="left")
-    frame = frame.sort("place", "label", "repeat").drop("cell", "place")
+    frame = frame.sort("split", "place", "label", "cell", "repeat").drop("cell", "place")
     first = [name for name in frame.columns if "." not in name]
     groups = ("problem.", "method.", "metric.", "budget.", "path.")
     rest = [name for group in groups for name in sorted(frame.columns) if name.startswith(group)]
@@ -187,8 +223,8 @@ def _as_columns(prefix: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def labels(plan: Plan, names: Collection[str]) -> set[str]:
     """Return the labels that ``names`` mean: by label, or else every label of a method of that name."""
-    by_label = {cell.label for cell in plan.cells}
     chosen = set()
     for name in names:
-        chosen |= {name} if name in by_label else {cell.label for cell in plan.cells if cell.method == name}
+        by_method = {label for label, method in plan.labels.items() if method == name}
+        chosen |= {name} if name in plan.labels else by_method
     return chosen

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench_core.environment import collect
+from bench_core.execute import output
 from bench_core.execute.batch import Row, Setting
 from bench_core.execute.executor import Advanced, Executor, Finished, Inline, Started
+from bench_core.execute.interrupt import held
 from bench_core.plan import Job, Plan, jobs
-from bench_core.results import Results, match
+from bench_core.results import Results, stored
 from bench_core.store import Run, open_run
 
 if TYPE_CHECKING:
     from bench_core.plugins import Plugins
+    from bench_core.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -59,29 +63,38 @@ class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
         self.run = run
 
 
-def run_suite(plan: Plan, plugins: Plugins, options: Options, watcher: Watcher) -> Results:
-    """Run what is missing of ``plan`` and return all that is stored of it.
+def run_suite(suite: Suite, plugins: Plugins, options: Options, watcher: Watcher) -> Results:
+    """Run what is missing of ``suite`` and return all that is stored of it.
+
+    Labels with ``select`` run twice: on the holdout trials of their grids, and, once hyper-parameters are chosen, on
+    the trials of the report.
 
     Raises:
         BenchError: the folder is locked or cannot be written.
         Interrupted: Ctrl-C; everything finished is stored.
     """
-    run = open_run(options.results, plan.suite.name, plan.suite.seed, options.device, fresh=options.fresh)
+    run = open_run(options.results, suite.name, suite.seed, options.device, fresh=options.fresh)
+    look = partial(stored, suite, plugins, run, device=options.device)
+    session = _Session(suite, plugins, options, watcher, run)
     try:
-        run.write_suite(plan.suite.resolved())
-        before = match(plan, plugins, run, set_aside=True)
-        missing = what_is_missing(before, options)
-        watcher.begin(before, missing)
-        if any(missing.values()):
-            _Session(plan, plugins, options, watcher, run).work(missing)
-            for index in missing:
-                run.clear_checkpoints(plan.cells[index].work)
+        run.write_suite(suite.resolved())
+        before = look(set_aside=True)
+        session.work(before, what_is_missing(before, options))
+        after = look()
+        if decided := _decided(before, after, options):
+            session.work(after, what_is_missing(after, replace(options, labels=decided, retry_failed=False)))
         run.compact()
-        return replace(match(plan, plugins, run), damaged=before.damaged)
+        return replace(look(), damaged=before.damaged)
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     finally:
         run.unlock()
+
+
+def _decided(before: Results, after: Results, options: Options) -> frozenset[str]:
+    """Return the labels that run and whose hyper-parameters are chosen now, or chosen otherwise than before."""
+    new = {label for label, choice in after.chosen.items() if before.chosen.get(label) != choice}
+    return frozenset(new if options.labels is None else new & options.labels)
 
 
 def what_is_missing(results: Results, options: Options) -> dict[int, list[int]]:
@@ -106,7 +119,7 @@ def interleaved(plan: Plan, missing: Mapping[int, Sequence[int]]) -> Iterator[Jo
 
 @dataclass
 class _Session:
-    plan: Plan
+    suite: Suite
     plugins: Plugins
     options: Options
     watcher: Watcher
@@ -115,9 +128,14 @@ class _Session:
     _index: dict[str, int] = field(default_factory=dict)
     _mute: set[str] = field(default_factory=set)
 
-    def work(self, missing: Mapping[int, Sequence[int]]) -> None:
-        self._index = {self.plan.cells[index].spec(0): index for index, repeats in missing.items() if repeats}
-        with closing(self._executor().run(interleaved(self.plan, missing))) as events:
+    def work(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
+        """Run the missing repeats of the cells of ``results``."""
+        self.watcher.begin(results, missing)
+        if not any(missing.values()):
+            return
+        plan = results.plan
+        self._index = {plan.cells[index].spec(0): index for index, repeats in missing.items() if repeats}
+        with self._output_told(), closing(self._executor().run(interleaved(plan, missing))) as events:
             for event in events:
                 if isinstance(event, Started):
                     self._started(event.facts)
@@ -125,10 +143,12 @@ class _Session:
                     self.watcher.advance(self._cell(event.job), event.share)
                 else:
                     self._finished(event)
+        for index in missing:
+            self.run.clear_checkpoints(plan.cells[index].work)
 
     def _executor(self) -> Executor:
-        options, timeout = self.options, self.plan.suite.timeout
-        setting = Setting(options.device, options.data, self.run.artifacts)
+        options, timeout = self.options, self.suite.timeout
+        setting = Setting(options.device, options.data, self.run.artifacts, log=self.run.log)
         if options.executor == "inline":
             return Inline(self.plugins, setting, timeout)
         from bench_core.execute.processes import Processes, default_workers
@@ -136,18 +156,29 @@ class _Session:
         workers = options.workers or default_workers(options.device)
         return Processes(self.plugins.sources, setting, timeout, workers)
 
+    @contextmanager
+    def _output_told(self) -> Iterator[None]:
+        """Say where to find what methods print in the block, if anything."""
+        before = output.size(self.run.log)
+        try:
+            yield
+        finally:
+            if output.size(self.run.log) > before:
+                self.watcher.warn(f"what methods printed is in {self.run.log}")
+
     def _started(self, facts: dict[str, Any]) -> None:
         self.env_id, env = collect(facts, self.plugins.loaded)
         self.run.add_environment(self.env_id, env)
 
     def _finished(self, event: Finished) -> None:
-        self.run.append(event.job.name, event.rows, self.env_id)
+        with held():  # Ctrl-C loses nothing that is finished
+            self.run.append(event.job.name, event.rows, self.env_id)
         self.watcher.finish(self._cell(event.job), event.rows)
         self._tell_observers(event.rows)
 
     def _tell_observers(self, rows: Sequence[Row]) -> None:
         """Call the observers; one that raises is left out of the rest of the run, which it must not cost."""
-        known = {"suite": self.plan.suite.name, "run": self.run.name, "rows": rows}
+        known = {"suite": self.suite.name, "run": self.run.name, "rows": rows}
         for observer in self.plugins.manager.hook.bench_batch_finished.get_hookimpls():
             if observer.plugin_name in self._mute:
                 continue

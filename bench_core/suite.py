@@ -7,10 +7,11 @@ error that names file, line and key. Unknown problem and method names are for ``
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
 
@@ -33,7 +34,7 @@ from bench_core.yamlfile import Document, Limits, Loc, Scalar, load, render, sho
 
 NAME_LENGTH = 64
 MAX_TRIALS = 10**7
-MAX_CELLS = 10_000  # of one problem's grid: a longer one is a slip, and planning it would look like a hang
+MAX_CELLS = 10_000  # of one grid: a longer one is a slip, and planning it would look like a hang
 # The resolved text is longer than the file was: aliases are expanded, defaults written out.
 _STORED = Limits(size=16_000_000, nodes=1_000_000)
 
@@ -150,22 +151,45 @@ class ProblemEntry(_Closed):
 
     @model_validator(mode="after")
     def _check_grid(self) -> Self:
-        for key in self.grid:
-            if key in self.params:
-                raise _RuleError("stands in both params and grid; remove one", ("grid", key), ("params", key))
-        cells = math.prod(map(len, self.grid.values()))
-        if cells > MAX_CELLS:
-            raise _RuleError(f"required at most {MAX_CELLS:,} combinations, got {cells:,}", ("grid",))
+        _check_grid(self.grid, self.params, ("grid",))
         return self
 
 
+class SelectEntry(_Closed):
+    """How hyper-parameters are chosen: every combination of the grid's values runs on holdout trials of its own."""
+
+    grid: Annotated[dict[ParameterName, GridValues], Field(min_length=1)]
+    metric: Name
+    trials: Trials
+
+    def points(self) -> list[dict[str, Scalar]]:
+        """Return every combination of the grid's values, the last parameter varying fastest."""
+        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+
+
 class MethodEntry(_Closed):
-    """One configured method, known by its label; ``trials`` replaces the suite's."""
+    """One configured method, known by its label; ``trials`` replaces the suite's, ``select`` fills in parameters."""
 
     name: Name
     label: Name = Field(default_factory=lambda data: data["name"])
     params: Params = {}
     trials: Trials | None = None
+    select: SelectEntry | None = None
+
+    @model_validator(mode="after")
+    def _check_select(self) -> Self:
+        if self.select is not None:
+            _check_grid(self.select.grid, self.params, ("select", "grid"))
+        return self
+
+
+def _check_grid(grid: Mapping[str, Sequence[Scalar]], params: Mapping[str, object], at: Loc) -> None:
+    for key in grid:
+        if key in params:
+            raise _RuleError(f"stands in both params and {render(at)}; remove one", (*at, key), ("params", key))
+    combinations = math.prod(map(len, grid.values()))
+    if combinations > MAX_CELLS:
+        raise _RuleError(f"required at most {MAX_CELLS:,} combinations, got {combinations:,}", at)
 
 
 class ReportEntry(_Closed):
@@ -225,6 +249,17 @@ class Suite(_Closed):
         if metrics is not None and report.metric not in metrics:
             raise _RuleError(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
         return report
+
+    @model_validator(mode="after")
+    def _known_select_metrics(self) -> Self:
+        for i, method in enumerate(self.methods):
+            if method.select is not None and method.select.metric not in self.metrics:
+                metric = method.select.metric
+                raise _RuleError(
+                    f"unknown metric {shown(metric)}{suggest(metric, self.metrics)}",
+                    ("methods", i, "select", "metric"),
+                )
+        return self
 
     def where(self, loc: Loc) -> str:
         """Return ``FILE:LINE`` of the key or item at ``loc``, or of what encloses it when the file leaves it out."""
@@ -326,9 +361,9 @@ _ENTRIES: dict[str | int, type[BaseModel]] = {"problems": ProblemEntry, "methods
 
 def _unknown_key(loc: Loc) -> str:
     key = str(loc[-1])
-    if (loc == ("claims",)) or (loc[0] == "methods" and key == "select"):
+    if loc == ("claims",):
         return f"{key!r} is not supported by this version of bench; remove the key"
-    model = Suite if len(loc) == 1 else _ENTRIES[loc[0]]
+    model = Suite if len(loc) == 1 else SelectEntry if "select" in loc[2:-1] else _ENTRIES[loc[0]]
     return f"unknown key{suggest(key[:NAME_LENGTH], model.model_fields)}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,20 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from bench_core import stats
+from bench_core.estimates import FAILED, attempted, estimate, values_of
 from bench_core.metrics import DerivedMetric
-from bench_core.results import FAILED, Results
+from bench_core.results import Results
 
 if TYPE_CHECKING:
     from bench_core.metrics import Metric
     from bench_core.plan import Cell
     from bench_core.plugins import Plugins
+    from bench_core.selection import Selection
 
-Values = NDArray[np.float64]
 
-LEVEL = 0.95
+TUNING = "tuning"
+"""Stands among unequal budgets where two labels were tuned at unequal cost."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How much tuning stands behind a label."""
+
+    settings: int
+    trials: int
+    """Holdout trials of each setting, those of all problem cells together."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Entry:
     """Status -> count, for the statuses that count as failures."""
     reasons: Mapping[str, int]
     """Reason of failure -> count."""
+    examples: Mapping[str, str]
+    """Reason of failure -> id of a trial that failed so."""
     skipped: str | None
     estimate: float
     low: float
@@ -55,8 +66,10 @@ class Entry:
     seconds: float
     budget: Mapping[str, float]
     """Mean per trial."""
+    tuning: Tuning | None = None
+    """None where the suite states the hyper-parameters."""
     unequal: frozenset[str] = frozenset()
-    """Budgets that differ from the best label's, where both spend any."""
+    """Budgets that differ from the best label's, where both spend any; ``tuning`` where both were tuned."""
     verdict: str = ""
     """``best``, ``separated``, ``not separated``, or nothing."""
 
@@ -98,6 +111,7 @@ class Summary:
     entries: Sequence[Entry]
     comparisons: Sequence[Comparison]
     environments: Mapping[str, Any]
+    selections: Sequence[Selection] = ()
     absent: Sequence[str] = field(default_factory=tuple)
     """Labels of which no trial is stored."""
     stale: int = 0
@@ -120,15 +134,16 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
         raise SuiteError(f"suite {suite.name!r} has no metric {metric!r}{suggest(metric, suite.metrics)}")
     metrics = {name: plugins.metrics.get(name) for name in ([metric] if metric else suite.metrics)}
     cells = [_Stored(cell, rows) for cell, rows in _by_cell(results)]
-    absent = [label for label in dict.fromkeys(c.cell.label for c in cells) if _nothing(cells, label)]
+    absent = [label for label in results.plan.labels if _nothing(cells, label)]
     shown = [stored for stored in cells if stored.cell.label not in absent]
+    tuning = {each.label: _tuning(each) for each in results.selections}
     entries: list[Entry] = []
     comparisons: list[Comparison] = []
     for each in metrics.values():
         having = [stored for stored in shown if _exists(each, stored.cell)]
         compared = _compare_all(having, each)
         comparisons += compared
-        entries += _judged([_entry(stored, each) for stored in having], compared, each)
+        entries += _judged([_entry(stored, each, tuning.get(stored.cell.label)) for stored in having], compared, each)
     return Summary(
         suite=suite.name,
         title=suite.title,
@@ -140,6 +155,7 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
         entries=entries,
         comparisons=comparisons,
         environments=results.environments,
+        selections=[selection for selection in results.selections if selection.n_attempted],
         absent=absent,
         stale=results.stale,
     )
@@ -152,20 +168,14 @@ class _Stored:
     cell: Cell
     rows: pl.DataFrame
 
-    def values(self, metric: Metric) -> Values:
-        """Return the metric of every attempted trial; a failed one is no success, or infinitely bad, or NaN."""
-        rows = self.rows.filter(pl.col("status") != "skipped")
-        name = f"metric.{metric.name}"
-        if name not in rows.columns:
-            return np.full(len(rows), np.nan)
-        failed = pl.col("status").is_in(FAILED)
-        value = pl.when(failed).then(value_of_failure(metric)).otherwise(pl.col(name).fill_null(np.nan))
-        return rows.select(value.cast(pl.Float64).alias("v"))["v"].to_numpy()
-
 
 def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
     parts = results.frame.partition_by("cell", as_dict=True)
-    return [(cell, parts.get((index,), results.frame.clear())) for index, cell in enumerate(results.plan.cells)]
+    return [
+        (cell, parts.get((index,), results.frame.clear()))
+        for index, cell in enumerate(results.plan.cells)
+        if cell.split == "main"
+    ]
 
 
 def _exists(metric: Metric, cell: Cell) -> bool:
@@ -177,12 +187,18 @@ def _nothing(cells: Sequence[_Stored], label: str) -> bool:
     return all(stored.rows.is_empty() for stored in cells if stored.cell.label == label)
 
 
-def _entry(stored: _Stored, metric: Metric) -> Entry:
+def _tuning(selection: Selection) -> Tuning:
+    return Tuning(len(selection.candidates), max(each.n_planned for each in selection.candidates))
+
+
+def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None) -> Entry:
     cell = stored.cell
-    attempted = stored.rows.filter(pl.col("status") != "skipped")
-    counts = {status: int((attempted["status"] == status).sum()) for status in FAILED}
-    interval = estimate(metric, stored.values(metric))
-    budgets = {name.removeprefix("budget."): attempted[name].mean() for name in attempted.columns if "budget." in name}
+    rows = attempted(stored.rows)
+    counts = {status: int((rows["status"] == status).sum()) for status in FAILED}
+    interval = estimate(metric, values_of(rows, metric))
+    failed = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
+    reasons = failed["reason"]
+    budgets = {name.removeprefix("budget."): rows[name].mean() for name in rows.columns if "budget." in name}
     return Entry(
         problem=cell.problem,
         problem_params=cell.problem_params,
@@ -193,35 +209,21 @@ def _entry(stored: _Stored, metric: Metric) -> Entry:
         method_params=cell.method_params,
         control=cell.control,
         metric=metric.name,
-        n_attempted=len(attempted),
+        n_attempted=len(rows),
         n_failed=sum(counts.values()),
         failures={status: count for status, count in counts.items() if count},
-        reasons=dict(Counter(attempted.filter(pl.col("status").is_in(FAILED))["reason"].drop_nulls().to_list())),
+        reasons=dict(Counter(reasons.to_list())),
+        examples=dict(zip(reversed(reasons), reversed(failed["trial_id"]), strict=True)),
         skipped=cell.skipped,
         estimate=interval.estimate,
         low=interval.low,
         high=interval.high,
         level=interval.level,
         interval=interval.method,
-        seconds=_mean(attempted["seconds"]),
+        seconds=_mean(rows["seconds"]),
         budget={name: float(mean) for name, mean in budgets.items() if isinstance(mean, int | float)},
+        tuning=tuning,
     )
-
-
-def value_of_failure(metric: Metric) -> float:
-    """Return what a failed trial counts as: no success, infinitely bad, or (in a mean) NaN, which is never imputed."""
-    worst = math.inf if metric.direction == "lower" else -math.inf
-    return {"rate": 0.0, "mean": math.nan, "skewed": worst}[metric.kind]
-
-
-def estimate(metric: Metric, values: Values) -> stats.Interval:
-    """Return the estimate of a metric with its 95 % interval: exact for rates, t for means, ranks for medians."""
-    if metric.kind == "rate":
-        known = values[~np.isnan(values)]  # a stored trial may lack a metric that was asked for later
-        return stats.clopper_pearson(int(known.sum()), len(known), LEVEL)
-    if metric.kind == "mean":
-        return stats.student_t(values[np.isfinite(values)], LEVEL)
-    return stats.median(values[~np.isnan(values)], LEVEL)
 
 
 def _mean(column: pl.Series) -> float:
@@ -261,9 +263,9 @@ def _compare_all(cells: Sequence[_Stored], metric: Metric) -> list[Comparison]:
 
 def _compare(a: _Stored, b: _Stored, metric: Metric) -> tuple[_Stored, _Stored, stats.PairedTest]:
     first, second = (
-        stored.rows.filter(pl.col("status") != "skipped")
+        attempted(stored.rows)
         .select("repeat", "data_digest")
-        .with_columns(value=pl.Series(stored.values(metric), dtype=pl.Float64))
+        .with_columns(value=pl.Series(values_of(stored.rows, metric), dtype=pl.Float64))
         for stored in (a, b)
     )
     pairs = first.join(second, on="repeat", suffix="_b")
@@ -299,6 +301,8 @@ def _verdict(entry: Entry, best: Entry, by_pair: Mapping[tuple[str, frozenset[st
         return replace(entry, verdict="best")
     compared = by_pair[(entry.problem_key, frozenset((entry.label, best.label)))]
     unequal = {name for name, spent in entry.budget.items() if spent and best.budget.get(name, spent) not in (0, spent)}
+    if entry.tuning and best.tuning and entry.tuning != best.tuning:
+        unequal.add(TUNING)
     # The best estimate may come from other trials than the pairs: only pairs that favour the best label separate it.
     separated = compared.separated and compared.favours == best.label
     return replace(entry, verdict="separated" if separated else "not separated", unequal=frozenset(unequal))
@@ -319,6 +323,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             "n_failed": entry.n_failed,
             "failures": dict(entry.failures),
             "reasons": dict(entry.reasons),
+            "examples": dict(entry.examples),
             "skipped": entry.skipped,
             "estimate": _finite(entry.estimate),
             "low": _finite(entry.low),
@@ -327,6 +332,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             "interval": entry.interval,
             "seconds": _finite(entry.seconds),
             "budget": dict(entry.budget),
+            "tuning": asdict(entry.tuning) if entry.tuning else None,
             "unequal_budget": sorted(entry.unequal),
             "verdict": entry.verdict or None,
         }
@@ -341,7 +347,22 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "env": dict(summary.environments),
         "rows": rows,
         "comparisons": compared,
+        "selections": [_selection_as_json(selection) for selection in summary.selections],
         "claims": [],
+    }
+
+
+def _selection_as_json(selection: Selection) -> dict[str, Any]:
+    return {
+        "label": selection.label,
+        "metric": selection.metric,
+        "trials": selection.trials,
+        "grid": {name: list(values) for name, values in selection.grid.items()},
+        "winner": dict(selection.winner.choice) if selection.winner else None,
+        "candidates": [
+            {**asdict(each), "score": _finite(each.score), "choice": dict(each.choice)} for each in selection.ranking
+        ],
+        "cost": {"trials": selection.n_attempted, "seconds": selection.seconds, "budget": selection.budget},
     }
 
 

@@ -126,6 +126,7 @@ CELL = Cell(
     skipped=None,
     seed=0,
     split="main",
+    choice={},
     device="cpu",
 )
 
@@ -152,6 +153,7 @@ DOES_NOT: dict[str, Any] = {
     "width": 50,
     "working_set": 1,
     "skipped": "it does not fit",
+    "choice": {"lr": 0.2},
     "device": "cuda",
 }
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench_core.errors import SuiteError
-from bench_core.suite import MethodEntry, ProblemEntry, ReportEntry, Suite, load_suite
+from bench_core.suite import MethodEntry, ProblemEntry, ReportEntry, SelectEntry, Suite, load_suite
 from bench_core.yamlfile import Limits, load
 
 VALID = """\
@@ -177,7 +177,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "unknown key of a method": (
         "    label: wgan",
         "    lable: wgan",
-        "17: methods[1].lable: unknown key; did you mean 'label'? (known: label, name, params, trials)",
+        "17: methods[1].lable: unknown key; did you mean 'label'? (known: label, name, params, select, trials)",
     ),
     "unknown key of the report": ("x: m", "y: m", "20: report.y: unknown key (known: metric, x)"),
     "missing title": ("title: Two methods, one problem\n", "", "1: title: required key is missing"),
@@ -195,10 +195,56 @@ BAD: dict[str, tuple[str, str, str]] = {
         "claims: []\nmetrics:",
         "19: claims: 'claims' is not supported by this version of bench; remove",
     ),
-    "select": (
+    # select
+    "select without grid": (
         "    trials: 20",
-        "    select: {grid: {lr: [1]}}",
-        "18: methods[1].select: 'select' is not supported by this",
+        "    select: {metric: error, trials: 5}",
+        "18: methods[1].select.grid: required key is missing",
+    ),
+    "select without metric": (
+        "    trials: 20",
+        "    select: {grid: {lr: [1]}, trials: 5}",
+        "18: methods[1].select.metric: required key is missing",
+    ),
+    "select with an empty grid": (
+        "    trials: 20",
+        "    select: {grid: {}, metric: error, trials: 5}",
+        "18: methods[1].select.grid: required at least one entry, got an empty mapping",
+    ),
+    "select with an empty axis": (
+        "    trials: 20",
+        "    select: {grid: {lr: []}, metric: error, trials: 5}",
+        "18: methods[1].select.grid.lr: required a list of at least one value, got an empty list",
+    ),
+    "select with a value twice": (
+        "    trials: 20",
+        "    select: {grid: {lr: [1, 1.0]}, metric: error, trials: 5}",
+        "18: methods[1].select.grid.lr[1]: duplicate value 1.0",
+    ),
+    "select by an unknown metric": (
+        "    trials: 20",
+        "    select: {grid: {lr: [1]}, metric: eror, trials: 5}",
+        "18: methods[1].select.metric: unknown metric 'eror'; did you mean 'error'?",
+    ),
+    "select with an unknown key": (
+        "    trials: 20",
+        "    select: {gird: {lr: [1]}, metric: error, trials: 5}",
+        "18: methods[1].select.gird: unknown key; did you mean 'grid'? (known: grid, metric, trials)",
+    ),
+    "select of a parameter that is set": (
+        "    trials: 20",
+        "    params: {lr: 1}\n    select: {grid: {lr: [1]}, metric: error, trials: 5}",
+        "19: methods[1].select.grid.lr: stands in both params and select.grid; remove one (first on line 18)",
+    ),
+    "select with no trials": (
+        "    trials: 20",
+        "    select: {grid: {lr: [1]}, metric: error, trials: 0}",
+        "18: methods[1].select.trials: required an integer ≥ 1, got 0",
+    ),
+    "select with a long grid": (
+        "    trials: 20",
+        f"    select: {{grid: {{a: {list(range(101))}, b: {list(range(100))}}}, metric: error, trials: 1}}",
+        "18: methods[1].select.grid: required at most 10,000 combinations, got 10,100",
     ),
     "trials until": (
         "trials: 800",
@@ -496,7 +542,7 @@ def test_resolved_writes_everything_out(tmp_path: Path) -> None:
     assert load_suite(write(tmp_path, text)).resolved() == (
         'name: s\ntitle: t\nsource: ""\nseed: 0\ntrials: 1\ntimeout: 600.0\n'
         'problems:\n  - name: p\n    params: {e: 1.0e-05, s: "no", t: "1", f: 1.0}\n    grid: {}\n'
-        "methods:\n  - name: m\n    label: m\n    params: {}\n    trials: null\n"
+        "methods:\n  - name: m\n    label: m\n    params: {}\n    trials: null\n    select: null\n"
         "metrics: [a, b]\nreport: {metric: a, x: null}\n"
     )
 
@@ -530,6 +576,12 @@ def suites(draw: st.DrawFn) -> Suite:
         grid = draw(grids)
         return ProblemEntry(name=draw(names), params={k: v for k, v in params().items() if k not in grid}, grid=grid)
 
+    def method(label: str) -> MethodEntry:
+        grid = draw(grids)
+        select = SelectEntry(grid=grid, metric=draw(st.sampled_from(metrics)), trials=draw(trials)) if grid else None
+        fixed = {k: v for k, v in params().items() if k not in grid}
+        return MethodEntry(name=draw(names), label=label, params=fixed, trials=draw(st.none() | trials), select=select)
+
     trials = st.integers(1, 10**7)
     labels = draw(st.lists(names, min_size=1, max_size=4, unique=True))
     metrics = draw(st.lists(names, min_size=1, max_size=3, unique=True))
@@ -541,10 +593,7 @@ def suites(draw: st.DrawFn) -> Suite:
         trials=draw(trials),
         timeout=draw(st.floats(min_value=0, exclude_min=True, allow_infinity=False)),
         problems=[problem() for _ in range(draw(st.integers(1, 3)))],
-        methods=[
-            MethodEntry(name=draw(names), label=label, params=params(), trials=draw(st.none() | trials))
-            for label in labels
-        ],
+        methods=[method(label) for label in labels],
         metrics=metrics,
         report=ReportEntry(metric=draw(st.sampled_from(metrics)), x=draw(st.none() | parameters)),
     )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from bench_core.cli.cost import seconds_per_trial
-from bench_core.cli.progress import duration
-from bench_core.report.table import plain
+from bench_core.report.table import duration, plain
 from bench_core.running import what_is_missing
 
 if TYPE_CHECKING:
+    from bench_core.plan import Plan
     from bench_core.results import Results
     from bench_core.running import Options
 
@@ -36,32 +36,53 @@ def render(results: Results, options: Options) -> str:
     stored = [results.frame.filter(pl.col("cell") == index) for index in range(len(plan.cells))]
     means = [(cell, rows["seconds"].mean()) for cell, rows in zip(plan.cells, stored, strict=True)]
     known = [(cell, mean) for cell, mean in means if isinstance(mean, float)]
-    total = 0.0
-    for index, (cell, rows) in enumerate(zip(plan.cells, stored, strict=True)):
-        todo = len(missing.get(index, []))
-        each = seconds_per_trial(cell, known)
-        cost = None if each is None else todo * each / workers
-        total += cost or 0.0
-        guessed = "" if rows["seconds"].count() else "~"
-        x = f" {plan.suite.report.x}={plain(cell.x)}" if cell.x is not None else ""
+    total: float | None = 0.0
+    for indices in _lines(plan):
+        cells = [plan.cells[index] for index in indices]
+        todo = [len(missing.get(index, [])) for index in indices]
+        costs = [seconds_per_trial(cell, known) for cell in cells]
+        cost = None if None in costs else sum(n * (each or 0) / workers for n, each in zip(todo, costs, strict=True))
+        if any(todo):
+            total = None if cost is None or total is None else total + cost
+        rows = [stored[index] for index in indices]
+        guessed = "" if all(each["seconds"].count() for each in rows) else "~"
+        first = cells[0]
+        x = f" {plan.suite.report.x}={plain(first.x)}" if first.x is not None else ""
+        tried = f", {len(cells)} settings" if first.split == "select" else ""
         table.add_row(
-            Text(f"{cell.problem}{x}"),
-            Text(cell.label),
-            "skipped" if cell.skipped else str(cell.trials),
-            str(len(rows)),
-            str(todo),
-            str(cell.width),
-            f"{cell.width * cell.working_set / 1e6:.1f}",
-            "" if not todo else f"{guessed}{duration(cost)}" if cost is not None else "?",
+            Text(f"{first.problem}{x}"),
+            Text(f"{first.label}{tried}"),
+            "skipped" if first.skipped else str(sum(cell.trials for cell in cells)),
+            str(sum(map(len, rows))),
+            str(sum(todo)),
+            str(first.width),
+            f"{first.width * first.working_set / 1e6:.1f}",
+            "" if not sum(todo) else f"{guessed}{duration(cost)}" if cost is not None else "?",
         )
     console = Console(file=io.StringIO(), width=shutil.get_terminal_size((100, 24)).columns)
     console.print(Text(plan.suite.title, style="bold"))
     console.print(table)
-    console.print(
-        _total(sum(map(len, missing.values())), plan.trials, total if known else None, workers), highlight=False
-    )
+    console.print(_total(sum(map(len, missing.values())), plan.trials, total, workers), highlight=False)
+    for label, more in _later(plan).items():
+        if options.labels is None or label in options.labels:
+            console.print(f"{label}: {more} more once its hyper-parameters are chosen", highlight=False, markup=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().rstrip("\n")
+
+
+def _lines(plan: Plan) -> list[list[int]]:
+    """Return the indices of the cells of each line: the settings that a label tries on a problem share one."""
+    lines: dict[tuple[str, str, str], list[int]] = {}
+    for index, cell in enumerate(plan.cells):
+        lines.setdefault((cell.split, cell.problem_key, cell.label), []).append(index)
+    return list(lines.values())
+
+
+def _later(plan: Plan) -> dict[str, int]:
+    """Return the trials in the report of the labels whose hyper-parameters are not chosen yet."""
+    trials = {entry.label: entry.trials or plan.suite.trials for entry in plan.suite.methods}
+    problems = {label: {cell.problem_key for cell in plan.cells if cell.label == label} for label in plan.undecided}
+    return {label: trials[label] * len(keys) for label, keys in problems.items()}
 
 
 def workers_of(options: Options) -> int:

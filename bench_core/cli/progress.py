@@ -12,37 +12,25 @@ import numpy as np
 
 from bench_core.cli.common import note
 from bench_core.cli.cost import seconds_per_trial
-from bench_core.report.table import number, plain, rate
-from bench_core.results import FAILED, reader
-from bench_core.summary import estimate, value_of_failure
+from bench_core.estimates import FAILED, estimate, value_of_failure
+from bench_core.report.table import duration, number, plain, rate, settings
+from bench_core.results import reader
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from bench_core.execute.batch import Row
-    from bench_core.plan import Cell, Plan
+    from bench_core.plan import Cell
     from bench_core.plugins import Plugins
     from bench_core.results import Results
     from bench_core.running import Options, Watcher
+    from bench_core.selection import Selection
+    from bench_core.suite import Suite
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines while no cell finishes."""
 REFRESH = 4
 """Redraws per second on a terminal."""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a person says them.
-
-    >>> duration(3.2), duration(75), duration(7300)
-    ('3 s', '1 min 15 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 @dataclass
@@ -73,19 +61,21 @@ class _Tally:
 class Progress:
     """Keeps count of a run."""
 
-    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
-        self.plan, self._plugins, self._workers = plan, plugins, workers
-        self._metric = plugins.metrics.get(plan.suite.report.metric)
+    def __init__(self, suite: Suite, plugins: Plugins, workers: int) -> None:
+        self._suite, self._plugins, self._workers = suite, plugins, workers
+        self._metric = plugins.metrics.get(suite.report.metric)
         self.tallies: dict[int, _Tally] = {}
+        self.selections: tuple[Selection, ...] = ()
         self.started = time.monotonic()
 
     def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
-        """Take over what is stored."""
+        """Take over what is stored; called once more when hyper-parameters are chosen and their cells begin."""
         self.started = time.monotonic()
+        self.selections = results.selections
         tallies = {
             index: _Tally(cell, len(repeats), reader(self._plugins, cell, self._metric))
             for index, repeats in missing.items()
-            for cell in [self.plan.cells[index]]
+            for cell in [results.plan.cells[index]]
             if repeats
         }
         again = {index: set(missing[index]) for index in tallies}
@@ -130,10 +120,9 @@ class Progress:
         return f"{show(interval.estimate)} [{show(interval.low)}, {show(interval.high)}]"
 
     def remaining(self) -> float | None:
-        """Return the seconds left, guessing what cells cost of which no trial is finished."""
-        left = [self.remaining_of(tally) for tally in self.tallies.values()]
-        known = [seconds for seconds in left if seconds is not None]
-        return sum(known) if known else None
+        """Return the seconds left, guessing what cells cost of which no trial is finished; None where that is vain."""
+        left = [self.remaining_of(tally) for tally in self.tallies.values() if tally.left]
+        return None if None in left else sum(seconds or 0.0 for seconds in left)
 
     def remaining_of(self, tally: _Tally) -> float | None:
         """Return the seconds that a cell will still take when all workers share it."""
@@ -147,7 +136,7 @@ class Progress:
         todo = sum(tally.todo for tally in self.tallies.values())
         failed = sum(tally.failed for tally in self.tallies.values())
         left = self.remaining()
-        parts = [f"{self.plan.suite.name}: {done}/{todo} trials", f"{failed} failed" if failed else ""]
+        parts = [f"{self._suite.name}: {done}/{todo} trials", f"{failed} failed" if failed else ""]
         parts += [
             duration(time.monotonic() - self.started),
             f"about {duration(left)} left" if left and done < todo else "",
@@ -156,32 +145,39 @@ class Progress:
 
     def name(self, tally: _Tally) -> str:
         """Return what a cell is called in a line."""
-        x = self.plan.suite.report.x
-        where = f"{x} = {plain(tally.cell.x)}" if tally.cell.x is not None else tally.cell.problem
-        return f"{where}  {tally.cell.label}"
+        cell = tally.cell
+        where = f"{self._suite.report.x} = {plain(cell.x)}" if cell.x is not None else cell.problem
+        tried = f" ({settings(cell.choice)})" if cell.split == "select" else ""
+        return f"{where}  {cell.label}{tried}"
 
 
 class PlainProgress(Progress):
-    """A line per finished cell, and one every ten seconds."""
+    """A line per finished cell of the report, and one every ten seconds."""
 
-    def __init__(self, plan: Plan, plugins: Plugins, workers: int) -> None:
-        super().__init__(plan, plugins, workers)
+    def __init__(self, suite: Suite, plugins: Plugins, workers: int) -> None:
+        super().__init__(suite, plugins, workers)
         self._last = time.monotonic()
 
     def begin(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
         super().begin(results, missing)
+        for selection in self.selections:
+            if selection.winner is not None:
+                note(f"{self._suite.name}: {selection.label}: {settings(selection.winner.choice)} chosen")
         todo = sum(map(len, missing.values()))
+        holdout = sum(len(missing[i]) for i in missing if results.plan.cells[i].split == "select")
+        first = f", {holdout} of them to choose hyper-parameters" if holdout else ""
         note(
-            f"{self.plan.suite.name}: {todo} trials to run" if todo else f"{self.plan.suite.name}: everything is stored"
+            f"{self._suite.name}: {todo} trials to run{first}" if todo else f"{self._suite.name}: everything is stored"
         )
 
     def finish(self, cell: int, rows: Sequence[Row]) -> None:
         super().finish(cell, rows)
         tally = self.tallies[cell]
-        if not tally.left:
+        finished = not tally.left and tally.cell.split == "main"
+        if finished:
             failures = f", {tally.failed} failed" if tally.failed else ""
             note(f"  {self.name(tally)}: {self.estimate(tally)}, {tally.stored + tally.done} trials{failures}")
-        if not tally.left or time.monotonic() - self._last > LINE_EVERY:
+        if finished or time.monotonic() - self._last > LINE_EVERY:
             self._last = time.monotonic()
             note(self.headline())
 
@@ -189,8 +185,8 @@ class PlainProgress(Progress):
 class LiveProgress(Progress):
     """A table that redraws itself: cells under way, and a line with totals."""
 
-    def __init__(self, plan: Plan, plugins: Plugins, workers: int, console: Console) -> None:
-        super().__init__(plan, plugins, workers)
+    def __init__(self, suite: Suite, plugins: Plugins, workers: int, console: Console) -> None:
+        super().__init__(suite, plugins, workers)
         self._console = console
 
     def render(self) -> RenderableType:
@@ -226,18 +222,18 @@ class _Silent(Progress):
 
 
 @contextmanager
-def watcher(plan: Plan, plugins: Plugins, options: Options, *, quiet: bool, terminal: bool) -> Iterator[Watcher]:
+def watcher(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, terminal: bool) -> Iterator[Watcher]:
     """Give the watcher that suits where the output goes."""
     from bench_core.cli.dry_run import workers_of
 
     workers = workers_of(options)
     if quiet or not terminal:
-        yield (_Silent if quiet else PlainProgress)(plan, plugins, workers)
+        yield (_Silent if quiet else PlainProgress)(suite, plugins, workers)
         return
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True)
-    progress = LiveProgress(plan, plugins, workers, console)
+    progress = LiveProgress(suite, plugins, workers, console)
     with Live(get_renderable=progress.render, console=console, refresh_per_second=REFRESH, transient=True):
         yield progress

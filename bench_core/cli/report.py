@@ -15,7 +15,7 @@ def report(
         list[Path],
         typer.Argument(metavar="[RESULTS]...", help="Folders given to --results, suites' folders or runs' folders."),
     ] = [Path("results")],  # noqa: B006 (Typer copies it)
-    format_: Annotated[str, typer.Option("--format", help="rich, markdown, csv, json, or a plugin's.")] = "rich",
+    format_: Annotated[str, typer.Option("--format", help="rich, markdown, latex, csv, json, or a plugin's.")] = "rich",
     metric: Annotated[
         str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)
     ] = None,

@@ -1,4 +1,4 @@
-"""The built-in report formats: rich, markdown, csv, json."""
+"""The built-in report formats: rich, markdown, latex, csv, json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench_core import hookimpl
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDE = 112
 """Columns from which on the budgets stand in the same table."""
+TUNED = 11
+"""Columns that ``tuned`` takes where a label's hyper-parameters are chosen."""
 
 
 class RichFormat(Format):
@@ -34,12 +36,14 @@ class RichFormat(Format):
         for summary in summaries:
             metric = summary.metric
             console.print(_heading(summary))
-            wide = width >= WIDE
+            wide = width >= WIDE + (TUNED if summary.selections else 0)
             console.print(_comparison(summary, metric, budgets=wide))
             if not wide and table.budget_names(summary, metric):
                 console.print(_budgets(summary, metric))
             for note in table.notes(summary, metric):
                 console.print(note, style="dim", markup=False, highlight=False)
+            if summary.selections:
+                console.print(_tuning(summary))
             console.print()
         text = console.file
         assert isinstance(text, io.StringIO)
@@ -68,15 +72,17 @@ def _comparison(summary: Summary, metric: str, *, budgets: bool) -> Table:
     grid.add_column("trials", justify="right")
     grid.add_column("failed", justify="right")
     grid.add_column("vs best", no_wrap=True)
+    if summary.selections:
+        grid.add_column("tuned", no_wrap=True, justify="right")
     grid.add_column("s/trial", justify="right")
     for name in names:
-        grid.add_column(table.BUDGETS.get(name, name), justify="right", no_wrap=True)
+        grid.add_column(Text(table.BUDGETS.get(name, name)), justify="right", no_wrap=True)
     for group in table.groups(summary, metric):
         grid.add_row(Text(group.title, style="bold cyan"))
         for entry in group.entries:
             cells = [f"  {entry.label}", table.estimate(entry), str(entry.n_attempted), table.failed(entry)]
-            cells += [table.verdict(entry), table.seconds(entry)]
-            cells += [table.budget(entry, name) for name in names]
+            cells += [table.verdict(entry), *([table.tuning(entry)] if summary.selections else [])]
+            cells += [table.seconds(entry), *(table.budget(entry, name) for name in names)]
             grid.add_row(*(Text(cell) for cell in cells), style=_style(entry))
         grid.add_section()
     return grid
@@ -93,12 +99,36 @@ def _budgets(summary: Summary, metric: str) -> Table:
     )
     grid.add_column("label", no_wrap=True)
     for name in names:
-        grid.add_column(table.BUDGETS.get(name, name), justify="right", no_wrap=True)
+        grid.add_column(Text(table.BUDGETS.get(name, name)), justify="right", no_wrap=True)
     for group in table.groups(summary, metric):
         grid.add_row(Text(group.title, style="bold cyan"))
         for entry in group.entries:
             if any(entry.budget.values()):
                 grid.add_row(Text(f"  {entry.label}"), *(Text(table.budget(entry, name)) for name in names))
+    return grid
+
+
+def _tuning(summary: Summary) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold",
+        title="tuning, on holdout trials",
+        title_justify="left",
+    )
+    grid.add_column("label", no_wrap=True)
+    grid.add_column("hyper-parameters")
+    grid.add_column("score", justify="right", no_wrap=True)
+    for each in table.tuned(summary):
+        rows = [(each.label, each.chosen, each.score), ("  runner-up", each.runner_up, each.runner_up_score)]
+        rows += [(f"  by {each.metric}", each.grid, ""), ("  cost", each.cost, "")]
+        for index, row in enumerate(row for row in rows if row[1]):
+            grid.add_row(*map(Text, row), style="" if not index else "dim")
+        grid.add_section()
     return grid
 
 
@@ -118,35 +148,107 @@ class MarkdownFormat(Format):
 
 
 def _markdown(summary: Summary, metric: str) -> str:
+    lines = [f"## {_cell(summary.title)}", "", _cell(" ".join(summary.source.split())), ""]
+    header = _header(summary, metric)
+    lines += [_row(map(_cell, header)), _row(["---"] * len(header))]
+    for entry, cells in _lines(summary, metric):
+        escaped = [_cell(cell) for cell in cells]
+        if entry.verdict == "best":
+            escaped[1:3] = [f"**{cell}**" for cell in escaped[1:3]]
+        lines.append(_row(escaped))
+    shared = table.constants(summary, metric)
+    below = [f"{shared}."] if shared else []
+    notes = map(_cell, [*below, *table.notes(summary, metric)])
+    return "\n".join([*lines, "", *notes, "", *_markdown_tuning(summary)])
+
+
+def _header(summary: Summary, metric: str) -> list[str]:
+    """Return the columns of a table of plain text: problem cell, label, estimate, and what stands beside it."""
+    header = ["problem", "label", f"{metric} [95 %]", "trials", "failed", "vs best"]
+    header += [*(["tuned"] if summary.selections else []), "s/trial"]
+    return header + [table.BUDGETS.get(name, name) for name in table.budget_names(summary, metric)]
+
+
+def _lines(summary: Summary, metric: str) -> Iterator[tuple[Entry, list[str]]]:
+    """Yield each entry of the table with the text of its cells."""
     names = table.budget_names(summary, metric)
-    header = ["problem", "label", f"{metric} [95 %]", "trials", "failed", "vs best", "s/trial"]
-    header += [table.BUDGETS.get(name, name) for name in names]
-    lines = [f"## {_cell(summary.title)}", "", _cell(summary.source), "", _row(header), _row(["---"] * len(header))]
     for group in table.groups(summary, metric):
         for entry in group.entries:
             cells = [group.title, entry.label, table.estimate(entry), str(entry.n_attempted), table.failed(entry)]
-            cells += [table.verdict(entry), table.seconds(entry), *(table.budget(entry, name) for name in names)]
-            if entry.verdict == "best":
-                cells[1:3] = [f"**{_cell(cells[1])}**", f"**{_cell(cells[2])}**"]
-                lines.append(_row([_cell(cells[0]), *cells[1:3], *map(_cell, cells[3:])]))
-            else:
-                lines.append(_row([_cell(cell) for cell in cells]))
-    shared = table.constants(summary, metric)
-    below = [f"{shared}."] if shared else []
-    return "\n".join([*lines, "", *map(_cell, [*below, *table.notes(summary, metric)]), ""])
+            cells += [table.verdict(entry), *([table.tuning(entry)] if summary.selections else [])]
+            yield entry, [*cells, table.seconds(entry), *(table.budget(entry, name) for name in names)]
 
 
-def _row(cells: Sequence[str]) -> str:
+def _markdown_tuning(summary: Summary) -> list[str]:
+    if not summary.selections:
+        return []
+    header = ["label", "chosen on holdout trials", "score", "runner-up", "its score", "by", "grid", "cost"]
+    lines = [_row(header), _row(["---"] * len(header))]
+    for each in table.tuned(summary):
+        cells = [each.label, each.chosen, each.score, each.runner_up, each.runner_up_score]
+        lines.append(_row([_cell(cell) for cell in [*cells, each.metric, each.grid, each.cost]]))
+    return [*lines, ""]
+
+
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 # Brackets and underscores only where they mean something: `[0.1, 0.2]` and `mle_exact` stay readable as they are.
-_MARKUP = re.compile(r"[\\`*{}<>|#~&$]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")
+_MARKUP = re.compile(r"[\\`*{}<>|#~&$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(:])")
 
 
 def _cell(text: str) -> str:
     """Escape what Markdown would obey."""
     return _MARKUP.sub(r"\\\g<0>", text)
+
+
+class LatexFormat(Format):
+    """For a paper: a table with the rules of the package booktabs, and the notes below it."""
+
+    name = "latex"
+
+    def render(self, summaries: Sequence[Summary], *, width: int, color: bool) -> str:
+        return "\n".join(_latex(summary, summary.metric) for summary in summaries)
+
+
+def _latex(summary: Summary, metric: str) -> str:
+    header = _header(summary, metric)
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_tex(summary.title)}}}",
+        rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+    ]
+    lines += [r"\toprule", _tex_row(map(_tex, header))]
+    last = None
+    for entry, cells in _lines(summary, metric):
+        if cells[0] != last:
+            lines.append(r"\midrule")
+        shown = [_tex(cell) for cell in [cells[0] if cells[0] != last else "", *cells[1:]]]
+        if entry.verdict == "best":
+            shown[1:3] = [rf"\textbf{{{cell}}}" for cell in shown[1:3]]
+        lines.append(_tex_row(shown))
+        last = cells[0]
+    lines += [r"\bottomrule", r"\end{tabular}", ""]
+    shared = table.constants(summary, metric)
+    lines += [_tex(note) for note in [*([f"{shared}."] if shared else []), *table.notes(summary, metric)]]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _tex_row(cells: Iterable[str]) -> str:
+    return rf"{' & '.join(cells)} \\"
+
+
+_TEX = str.maketrans(
+    {char: rf"\{char}" for char in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"≠": r"$\neq$", "∞": r"$\infty$", "×": r"$\times$", "–": "--", "<": r"$<$", ">": r"$>$", "|": r"$|$"}
+)
+
+
+def _tex(text: str) -> str:
+    """Escape what LaTeX would obey."""
+    return text.translate(_TEX)
 
 
 class CsvFormat(Format):
@@ -181,13 +283,13 @@ class CsvFormat(Format):
                 values = [read(entry) for read in fields.values()]
                 values += [entry.problem_params.get(name, "") for name in params]
                 values += [entry.budget.get(name, "") for name in budgets]
-                writer.writerow([summary.suite, summary.run, *map(_harmless, values)])
+                writer.writerow(map(_harmless, [summary.suite, summary.run, *values]))
         return text.getvalue()
 
 
 def _harmless(value: object) -> object:
     """Keep spreadsheets from taking a label, or another text, for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@") else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@＝＋－＠") else value
 
 
 class JsonFormat(Format):
@@ -201,4 +303,4 @@ class JsonFormat(Format):
 
 @hookimpl
 def bench_register_formats() -> list[Format]:
-    return [RichFormat(), MarkdownFormat(), CsvFormat(), JsonFormat()]
+    return [RichFormat(), MarkdownFormat(), LatexFormat(), CsvFormat(), JsonFormat()]

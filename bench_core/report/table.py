@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench_core.summary import Entry, Summary
+from bench_core.summary import TUNING, Entry, Summary
 
+if TYPE_CHECKING:
+    from bench_core.selection import Selection
+
+CENTRES = {"rate": "share of", "mean": "mean", "skewed": "median"}
+"""What is taken of a metric over trials, by its kind."""
 BUDGETS = {
     "gradient_steps": "steps",
     "critic_steps": "critic",
@@ -133,9 +139,85 @@ def seconds(entry: Entry) -> str:
     return "" if math.isnan(entry.seconds) else f"{entry.seconds:.2g}"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them.
+
+    >>> duration(3.2), duration(75), duration(7300)
+    ('3 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def plain(value: Any) -> str:
     """Return a parameter's value as a suite would say it."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Return parameters as text.
+
+    >>> settings({"lr": 0.1, "iterate": "average"})
+    'lr=0.1, iterate=average'
+    """
+    return ", ".join(f"{name}={plain(value)}" for name, value in params.items())
+
+
+def tuning(entry: Entry) -> str:
+    """Return how many settings were tried, each on how many holdout trials; ``≠`` where the best label's differ."""
+    if entry.tuning is None:
+        return ""
+    flag = "≠ " if TUNING in entry.unequal else ""
+    return f"{flag}{entry.tuning.settings} × {entry.tuning.trials}"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How the hyper-parameters of a label were chosen, as text."""
+
+    label: str
+    metric: str
+    grid: str
+    chosen: str
+    score: str
+    runner_up: str
+    runner_up_score: str
+    cost: str
+
+
+def tuned(summary: Summary) -> list[Tuned]:
+    """Return grid, winner, runner-up and cost of every label whose hyper-parameters are chosen on holdout trials."""
+    return [_tuned(selection, summary) for selection in summary.selections]
+
+
+def _tuned(selection: Selection, summary: Summary) -> Tuned:
+    axes = (f"{name} {', '.join(map(plain, values))}" for name, values in selection.grid.items())
+    settings_tried = len(selection.candidates)
+    spent = {name: total for name, total in selection.budget.items() if total}
+    names = [name for name in BUDGETS if name in spent] + sorted(spent.keys() - BUDGETS)
+    costs = [f"{selection.n_attempted} trials", duration(selection.seconds)]
+    costs += [f"{count(spent[name])} {BUDGETS.get(name, name)}" for name in names]
+    failures = sum(each.n_failed for each in selection.candidates)
+    ranking = selection.ranking if selection.winner else []
+    best, second = [*ranking, None, None][:2]
+    unfinished = f"not yet: {selection.n_attempted} of {selection.n_planned} holdout trials are stored"
+    kind = summary.metrics[selection.metric].kind if selection.metric in summary.metrics else ""
+    return Tuned(
+        label=selection.label,
+        metric=f"{CENTRES[kind]} {selection.metric}" if kind else selection.metric,
+        grid=f"{' × '.join(axes)} ({settings_tried} settings, {selection.trials} trials per problem)",
+        chosen=settings(best.choice) if best else unfinished,
+        score=number(best.score) if best else "",
+        runner_up=settings(second.choice) if second else "",
+        runner_up_score=number(second.score) if second else "",
+        cost=", ".join(costs) + (f"; {failures} failed" if failures else ""),
+    )
 
 
 def notes(summary: Summary, metric: str) -> list[str]:
@@ -148,8 +230,10 @@ def notes(summary: Summary, metric: str) -> list[str]:
             f"vs best: {test} test on the trials that both have, Holm-adjusted over all {len(compared)} pairs of the "
             "table, 5 % level."
         )
+    if any(entry.tuning for entry in summary.table(metric)):
+        lines.append("tuned: settings tried × holdout trials of each, none of which is in this table.")
     if any(entry.unequal for entry in summary.table(metric)):
-        lines.append("≠: not the best label's budget. Budgets are means per trial.")
+        lines.append("≠: not the best label's budget or tuning. Budgets are means per trial.")
     if any(entry.n_failed for entry in summary.table(metric)):
         lines.append(_failure_note(summary, metric))
         lines += _reasons(summary, metric)
@@ -164,12 +248,14 @@ def notes(summary: Summary, metric: str) -> list[str]:
 
 
 def _reasons(summary: Summary, metric: str) -> list[str]:
-    """Return why trials failed, the most frequent reasons of each label first, three at most."""
+    """Return why trials failed, the most frequent reasons of each label first, three at most, each with a trial."""
     counts: dict[str, Counter[str]] = {}
+    examples: dict[tuple[str, str], str] = {}
     for entry in summary.table(metric):
         counts.setdefault(entry.label, Counter()).update(entry.reasons)
+        examples |= {(entry.label, reason): trial for reason, trial in entry.examples.items()}
     return [
-        f"  {label}: {count} × {_on_one_line(reason):.160}"
+        f"  {label}: {count} × {_on_one_line(reason):.160} (bench replay {examples[label, reason]})"
         for label, reasons in counts.items()
         for reason, count in reasons.most_common(3)
     ]

@@ -33,7 +33,7 @@ def plan(project, plugins):
     return make_plan(load_suite(project({"watched.yaml": SUITE}) / "watched.yaml"), plugins)
 
 
-def _stored(rows=()):
+def _stored(plan, rows=(), selections=()):
     schema = {
         "cell": pl.Int64,
         "repeat": pl.Int64,
@@ -41,7 +41,8 @@ def _stored(rows=()):
         "seconds": pl.Float64,
         "metric.error": pl.Float64,
     }
-    return SimpleNamespace(frame=pl.DataFrame(list(rows), schema=schema, orient="row"))
+    frame = pl.DataFrame(list(rows), schema=schema, orient="row")
+    return SimpleNamespace(plan=plan, frame=frame, selections=selections)
 
 
 def _rows(*errors, seconds=1.0):
@@ -52,8 +53,8 @@ def _rows(*errors, seconds=1.0):
 
 
 def test_estimates_count_failures_and_what_is_stored(plan, plugins):
-    progress = PlainProgress(plan, plugins, workers=2)
-    progress.begin(_stored([(0, 0, "ok", 1.0, 0.1), (0, 1, "nan", None, None)]), {0: range(2, 20)})
+    progress = PlainProgress(plan.suite, plugins, workers=2)
+    progress.begin(_stored(plan, [(0, 0, "ok", 1.0, 0.1), (0, 1, "nan", None, None)]), {0: range(2, 20)})
     progress.finish(0, _rows(0.1, 0.9))
     tally = progress.tallies[0]
     assert (tally.stored, tally.done, tally.left, tally.failed) == (2, 2, 16, 1)
@@ -61,14 +62,14 @@ def test_estimates_count_failures_and_what_is_stored(plan, plugins):
 
 
 def test_a_failed_trial_that_runs_again_is_not_counted_as_stored(plan, plugins):
-    progress = PlainProgress(plan, plugins, workers=2)
-    progress.begin(_stored([(0, 0, "ok", 1.0, 0.1), (0, 1, "nan", None, None)]), {0: [1]})
+    progress = PlainProgress(plan.suite, plugins, workers=2)
+    progress.begin(_stored(plan, [(0, 0, "ok", 1.0, 0.1), (0, 1, "nan", None, None)]), {0: [1]})
     assert (progress.tallies[0].stored, progress.tallies[0].failed, progress.tallies[0].todo) == (1, 0, 1)
 
 
 def test_the_time_left_is_that_of_all_workers_and_guessed_from_the_nearest_cell(plan, plugins):
-    progress = PlainProgress(plan, plugins, workers=2)
-    progress.begin(_stored(), {0: range(20), 2: range(20)})  # mmd at m = 20 and at m = 40
+    progress = PlainProgress(plan.suite, plugins, workers=2)
+    progress.begin(_stored(plan), {0: range(20), 2: range(20)})  # mmd at m = 20 and at m = 40
     assert progress.remaining() is None
     progress.finish(0, _rows(*[0.1] * 10, seconds=3.0))
     # Ten trials of 3 s, and twenty of twice the data: at least 6 s each.
@@ -78,8 +79,8 @@ def test_the_time_left_is_that_of_all_workers_and_guessed_from_the_nearest_cell(
 
 
 def test_plain_lines_name_each_finished_cell(plan, plugins, capsys):
-    progress = PlainProgress(plan, plugins, workers=1)
-    progress.begin(_stored(), {0: range(2)})
+    progress = PlainProgress(plan.suite, plugins, workers=1)
+    progress.begin(_stored(plan), {0: range(2)})
     progress.finish(0, _rows(0.1, None))
     err = capsys.readouterr().err
     assert "watched: 2 trials to run" in err
@@ -90,8 +91,8 @@ def test_plain_lines_name_each_finished_cell(plan, plugins, capsys):
 @pytest.mark.parametrize("height", [8, 40])
 def test_the_live_view_fits_the_terminal(plan, plugins, height):
     console = Console(file=io.StringIO(), width=80, height=height)
-    progress = LiveProgress(plan, plugins, 1, console)
-    progress.begin(_stored(), {index: range(20) for index in range(4)})
+    progress = LiveProgress(plan.suite, plugins, 1, console)
+    progress.begin(_stored(plan), {index: range(20) for index in range(4)})
     progress.finish(1, _rows(0.1, None))
     progress.advance(0, 0.25)
     console.print(progress.render())

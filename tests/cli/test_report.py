@@ -359,7 +359,7 @@ def test_hostile_labels_pass_through_a_run(cli: Cli, project: Callable[..., Path
     assert "[red]x|y<b>" in ran.out
     assert "[red]x|y<b>" in cli("run", "s.yaml", "--dry-run").out
     assert cli("export", "--output", folder / "t.csv").code == 0
-    assert set(pl.read_csv(folder / "t.csv")["label"]) == {"[red]x|y<b>", "+1|[red]"}
+    assert set(pl.read_csv(folder / "t.csv")["label"]) == {"[red]x|y<b>", "'+1|[red]"}
 
 
 @pytest.mark.parametrize("label", HOSTILE)
@@ -400,10 +400,28 @@ def test_a_label_is_text_in_markdown(summary: Summary, plugins: Plugins, label: 
 @pytest.mark.parametrize("format_", ["rich", "markdown"])
 def test_a_reason_of_failure_is_one_harmless_line(summary: Summary, plugins: Plugins, format_: str) -> None:
     hostile = {"bad \x1b[31m\nnews [red]": 3}
-    entries = [replace(entry, reasons=hostile if entry.label == "flaky" else {}) for entry in summary.entries]
+    examples = dict.fromkeys(hostile, "0123456789abcdef")
+    entries = [
+        replace(entry, reasons=hostile if entry.label == "flaky" else {}, examples=examples)
+        for entry in summary.entries
+    ]
     text = render(plugins, replace(summary, entries=entries), format_)
-    assert "flaky: 6 × bad \ufffd[31m news [red]" in text
+    assert "flaky: 6 × bad \ufffd[31m news [red] (bench replay 0123456789abcdef)" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("label", [*HOSTILE, r"a\b_{c}^$d$", "50 % ~ #1 & <more>"])
+def test_latex_is_a_table_whose_commands_are_ours(summary: Summary, plugins: Plugins, label: str) -> None:
+    text = render(plugins, renamed(summary, label), "latex")
+    rows = re.findall(r"^(.*) \\\\$", text, re.MULTILINE)
+    assert len(rows) == 1 + len(summary.table())
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+    bare = re.sub(r"\\[&%$#_{}]", "", text)  # what is left is obeyed
+    assert not set("#%_^~") & set(bare)
+    assert bare.count("{") == bare.count("}")
+    commands = set(re.findall(r"\\([a-z]+)", bare))
+    ours = "begin end caption toprule midrule bottomrule textbf neq times infty textbackslash textasciitilde"
+    assert commands <= {*ours.split(), "textasciicircum"}
 
 
 @pytest.mark.parametrize("label", HOSTILE)
