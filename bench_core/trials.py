@@ -29,6 +29,7 @@ class Trials:
         dtype: the floating type of the computation.
         workspace: a folder of this batch, kept until it is finished, for checkpoints and artifacts.
         progress: call it with the finished share (0 to 1) of a long fit.
+        trace: whether ``Fit.path`` is to hold every step (``bench replay --trace``); no number may depend on it.
     """
 
     problem: Problem
@@ -38,6 +39,7 @@ class Trials:
     dtype: torch.dtype
     workspace: Workspace
     progress: Callable[[float], None]
+    trace: bool = False
 
     @property
     def width(self) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -74,6 +74,7 @@ class GradientMethod(Method):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"recovery"})
+    quick: ClassVar[Mapping[str, Any]] = {"iterations": 30}
 
     lr: float = Field(0.1, gt=0)
     """Learning rate of Adam."""
@@ -193,11 +194,12 @@ class Descent:
 
 
 class _Recorder:
-    """Keeps loss and error at about a dozen steps, evenly spaced on a logarithmic scale."""
+    """Keeps loss and error at about a dozen steps, evenly spaced on a logarithmic scale, or at all that are traced."""
 
     def __init__(self, task: Task, iterations: int) -> None:
         exponents = (index / (RECORDED_STEPS - 1) for index in range(RECORDED_STEPS))
-        self._steps = sorted({round(iterations**exponent) for exponent in exponents})
+        some = {round(iterations**exponent) for exponent in exponents}
+        self._steps = frozenset(range(1, iterations + 1) if task.trials.trace else some)
         self._task, self._iterations = task, iterations
         self._done: list[int] = []
         self._losses: list[torch.Tensor] = []
