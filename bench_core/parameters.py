@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -32,10 +33,20 @@ class Parameters(BaseModel):
     """The name under which suites know it."""
     version: ClassVar[str] = "1"
     """Raise it when the same parameters give other numbers: stored results of another version are not reused."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Parameters of a small, easy instance, on which contract checks run; those of the base classes count as well."""
 
     def values(self) -> dict[str, Any]:
         """Return every parameter with its value, defaults included."""
         return self.model_dump(mode="json")
+
+
+def quick_parameters(cls: type[Parameters]) -> dict[str, Any]:
+    """Return ``quick`` of ``cls`` and of its base classes, the nearest first."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found |= vars(base).get("quick", {})
+    return found
 
 
 class ParameterDoc(NamedTuple):

@@ -34,16 +34,20 @@ LAYERS = (
     "environment",
     "execute",
     "store",
+    "estimates",
+    "selection",
     "results",
     "running",
+    "replay",
     "summary",
     "report.table",
     "report.formats",
+    "testing templates",
     "cli",
 )
 LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules.split()}
 LAZY_CONTRACTS = {"Fit": "trials", "Method": "methods", "Metric": "metrics", "Problem": "problems", "Trials": "trials"}
-WRITERS = {"store", "workspace", "cli.common", "cli.export"}  # the last two write where the user says
+WRITERS = {"store", "workspace", "cli.common", "cli.export", "cli.new"}  # those of cli write where the user says
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def test_the_folder_of_results_is_named_by_defaults_of_the_command_line_only() -
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Constant) and str(node.value).split("/")[0] == "results"
     }
-    assert found == {"bench_core.cli.run", "bench_core.cli.report", "bench_core.cli.export"}
+    assert found == {f"bench_core.cli.{name}" for name in ("run", "report", "export", "replay")}
 
 
 def test_only_the_store_writes() -> None:

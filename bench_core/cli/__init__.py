@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from bench_core.cli import doctor, export, listing, report, run, show
+from bench_core.cli import check, doctor, export, listing, new, replay, report, run, show
+from bench_core.cli.common import note
 from bench_core.errors import BenchError
 
 
@@ -25,6 +26,9 @@ def build_app() -> typer.Typer:
     app.command("show")(show.show)
     app.command("report")(report.report)
     app.command("export")(export.export)
+    app.command("replay")(replay.replay)
+    app.command("new")(new.new)
+    app.command("check")(check.check)
     app.command("doctor")(doctor.doctor)
     app.callback()(_version)
     return app
@@ -51,5 +55,5 @@ def main() -> None:
     try:
         build_app()()
     except BenchError as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
+        note(f"error: {error}", color="red")
         sys.exit(2)

@@ -66,6 +66,7 @@ class RecoveryProblem(Problem):
 
     capabilities = frozenset({"recovery", "samples", "log_density", "gaussian_kernel_mean", "exact_mle"})
     scoring = frozenset({"threshold"})
+    quick = {"d": 3, "m": 20}
 
     d: int = Field(10, ge=1, le=10_000)
     """Dimension of the data."""

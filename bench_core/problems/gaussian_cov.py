@@ -27,6 +27,7 @@ class GaussianCov(RecoveryProblem):
     """
 
     name = "gaussian_cov"
+    quick = {"epsilon": 0.5}
 
     epsilon: float = Field(1e-5, gt=0)
     """Standard deviation of the isotropic part; small values make the likelihood ill-conditioned."""
