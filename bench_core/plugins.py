@@ -15,6 +15,7 @@ import os
 import pkgutil
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ import pluggy
 
 from bench_core import __version__, hookspecs
 from bench_core.errors import PluginError, suggest
+from bench_core.yamlfile import visible
 
 if TYPE_CHECKING:
     from bench_core.methods import Method
@@ -45,6 +47,8 @@ class PluginSources:
 
     folders: tuple[Path, ...] = ()
     """Folders named by the user, whose ``*.py`` and packages are plugins."""
+    files: tuple[Path, ...] = ()
+    """Single plugins named by the user, modules or packages; a built-in one of the same name makes way."""
     blocked: frozenset[str] = frozenset()
     """Plugins that are not even imported."""
     checkout: Path | None = None
@@ -73,7 +77,7 @@ class PluginFailure:
     cause: str
 
     def __str__(self) -> str:
-        return f"plugin {self.name!r} from {self.source} was left out: {self.cause}"
+        return visible(f"plugin {self.name!r} from {self.source} was left out: {self.cause}")
 
 
 @dataclass
@@ -146,7 +150,7 @@ def find_sources(
     checkout = _checkout_plugins(cwd)
     # The checkout's own folder, named once more, is no second source.
     others = [folder for folder in dict.fromkeys(folder.resolve() for folder in named) if folder != checkout]
-    return PluginSources(tuple(others), frozenset(blocked), checkout)
+    return PluginSources(folders=tuple(others), blocked=frozenset(blocked), checkout=checkout)
 
 
 def checkout_root(cwd: Path) -> Path | None:
@@ -156,7 +160,7 @@ def checkout_root(cwd: Path) -> Path | None:
         if pyproject.is_file():
             try:
                 tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-            except (OSError, ValueError):  # somebody else's broken file is none of our business
+            except (OSError, ValueError, RecursionError):  # somebody else's broken file is none of our business
                 continue
             if "bench" in tool:
                 return folder
@@ -205,6 +209,8 @@ def _candidates(sources: PluginSources) -> Iterator[Candidate]:
     """Yield name, source, built-in or not, version and loader, in the order in which names are taken."""
     for module in _core_modules():
         yield module, "bench_core", True, __version__, _importer(module)
+    for path in sources.files:
+        yield _plugin_name(path), str(path), False, "file", _file_loader(path)
     if sources.checkout is not None:
         for path in _plugin_files(sources.checkout):
             yield _plugin_name(path), str(path), True, "checkout", _file_loader(path)
@@ -214,7 +220,8 @@ def _candidates(sources: PluginSources) -> Iterator[Candidate]:
         yield entry.name, f"{DISTRIBUTION} {__version__}", True, __version__, entry.load
     for folder in sources.folders:
         for path in _plugin_files(folder):
-            yield _plugin_name(path), str(path), False, "folder", _file_loader(path)
+            if path not in sources.files:
+                yield _plugin_name(path), str(path), False, "folder", _file_loader(path)
     for entry in (entry for entry in installed if entry not in ours):
         dist, version = (entry.dist.name, entry.dist.version) if entry.dist else ("an unknown distribution", "unknown")
         yield entry.name, f"{dist} {version}", False, version, entry.load
@@ -282,13 +289,17 @@ def _load_one(
     except BaseException as error:  # whatever a plugin raises while it loads, SystemExit included, is its own failure
         if plugins.manager.has_plugin(name):
             plugins.manager.unregister(name=name)
-        plugins.failures.append(PluginFailure(name, source, _cause(error)))
+        plugins.failures.append(PluginFailure(name, source, _cause(error, source)))
         return
     plugins.loaded.append(PluginInfo(name, source, version, _digest(_source_files(module)), builtin))
 
 
-def _cause(error: BaseException) -> str:
-    where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+def _cause(error: BaseException, source: str) -> str:
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    inside = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(source)]
+    if inside and line is None:
+        line = inside[-1].lineno
+    where = f" (line {line})" if line else ""
     return " ".join(f"{type(error).__name__}: {error}{where}".split())  # on one line, as lists show it
 
 
@@ -331,10 +342,15 @@ def _collect(plugins: Plugins, info: PluginInfo) -> None:
         try:
             items = list(function())
         except (Exception, SystemExit) as error:  # a plugin's hook may raise anything; it is named and left out
-            plugins.failures.append(PluginFailure(info.name, info.source, f"{hook} raised {_cause(error)}"))
+            plugins.failures.append(
+                PluginFailure(info.name, info.source, f"{hook} raised {_cause(error, info.source)}")
+            )
             continue
         for item in items:
-            problem = _unfit(item, base, as_class, offers)
+            try:
+                problem = _unfit(item, base, as_class, offers)
+            except Exception as error:  # even to look at an offer runs the plugin's code
+                problem = f"an offer of {hook} raised {_cause(error, info.source)}"
             if problem is None:
                 offers.items[item.name] = item
                 offers.owners[item.name] = info

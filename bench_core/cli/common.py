@@ -43,7 +43,9 @@ def open_plugins(plugin_dir: Sequence[Path], block: Sequence[str]) -> Plugins:
 
 def note(message: str, *, color: str | None = None) -> None:
     """Print a message, which goes to standard error so that tables can be piped."""
-    typer.secho(message, err=True, fg=color)
+    from bench_core.yamlfile import visible
+
+    typer.secho(visible(message, keep="\n"), err=True, fg=color)
 
 
 def read(folder: Path, plugins: Plugins) -> list[Results]:

@@ -93,6 +93,9 @@ def first_line(thing: object) -> str:
 
 
 def _print(items: Sequence[Item], indent: str) -> None:
-    width = max((len(item["name"]) for item in items), default=0)
-    for item in items:
-        typer.echo(f"{indent}{item['name']:<{width}}  {item['about']}")
+    from bench_core.yamlfile import visible
+
+    lines = [(visible(item["name"]), visible(item["about"])) for item in items]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, about in lines:
+        typer.echo(f"{indent}{name:<{width}}  {about}")

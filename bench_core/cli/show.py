@@ -85,20 +85,27 @@ def _described(plugins: Plugins, name: str) -> list[dict[str, Any]]:
 
 
 def _print(each: dict[str, Any]) -> None:
-    typer.secho(f"{each['kind']} {each['name']}", bold=True)
-    typer.echo(each["about"])
+    _say(f"{each['kind']} {each['name']}", bold=True)
+    _say(each["about"])
     for key in ("plugin", "version", "values"):
         if key in each:
-            typer.echo(f"{key}: {each[key]}")
+            _say(f"{key}: {each[key]}")
     if each.get("needs"):
-        typer.echo(f"needs: {', '.join(each['needs'])}")
+        _say(f"needs: {', '.join(each['needs'])}")
     if each.get("parameters"):
-        typer.echo("parameters:")
+        _say("parameters:")
         for parameter in each["parameters"]:
             bounds = f", {parameter['bounds']}" if parameter["bounds"] else ""
-            typer.secho(f"  {parameter['name']} = {parameter['default']}", bold=True, nl=False)
-            typer.echo(f"  ({parameter['type']}{bounds})")
+            _say(f"  {parameter['name']} = {parameter['default']}", bold=True, nl=False)
+            _say(f"  ({parameter['type']}{bounds})")
             if parameter["doc"]:
-                typer.echo(f"      {parameter['doc']}")
+                _say(f"      {parameter['doc']}")
     if "text" in each:
-        typer.echo("\n" + each["text"].rstrip("\n"))
+        _say("\n" + each["text"].rstrip("\n"))
+
+
+def _say(text: str, *, bold: bool = False, nl: bool = True) -> None:
+    """Print what is partly a plugin's text, which the terminal must show and not obey."""
+    from bench_core.yamlfile import visible
+
+    typer.secho(visible(text, keep="\n"), bold=bold, nl=nl)
