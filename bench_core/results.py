@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,19 @@ class Results:
         """Label -> chosen point of its grid, for the labels whose selection is finished."""
         return {each.label: each.winner.choice for each in self.selections if each.winner is not None}
 
+    @cached_property
+    def _parts(self) -> dict[tuple[Any, ...], pl.DataFrame]:
+        return self.frame.partition_by("cell", as_dict=True)
+
+    def rows(self, cell: int) -> pl.DataFrame:
+        """Return the rows of a cell, sorted by repeat."""
+        return self._parts.get((cell,), self.frame.clear())
+
     def missing(self, cell: int, *, retry_failed: bool = False) -> list[int]:
         """Return the repeats of a cell that have no row, or whose row lacks a metric that is now asked for."""
-        rows = self.frame.filter(pl.col("cell") == cell)
+        rows = self.rows(cell)
+        if rows.is_empty():
+            return list(self.plan.cells[cell].repeats)
         incomplete = pl.any_horizontal(pl.col(f"metric.{name}").is_null() for name in self.plan.cells[cell].metrics)
         again = (pl.col("status") == "ok") & incomplete
         if retry_failed:

@@ -170,12 +170,7 @@ class _Stored:
 
 
 def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
-    parts = results.frame.partition_by("cell", as_dict=True)
-    return [
-        (cell, parts.get((index,), results.frame.clear()))
-        for index, cell in enumerate(results.plan.cells)
-        if cell.split == "main"
-    ]
+    return [(cell, results.rows(index)) for index, cell in enumerate(results.plan.cells) if cell.split == "main"]
 
 
 def _exists(metric: Metric, cell: Cell) -> bool:

@@ -56,6 +56,7 @@ Outcome = float | str | None
 SCHEMA = {
     "cell": pl.Int64,
     "label": pl.String,
+    "trial_id": pl.String,
     "repeat": pl.Int64,
     "status": pl.String,
     "reason": pl.String,
@@ -112,6 +113,7 @@ def table(loaded: Plugins) -> Callable[..., Summary]:
             {
                 "cell": index * len(labels) + labels.index(label),
                 "label": label,
+                "trial_id": f"{label}-{index}-{repeat}",
                 "repeat": repeat,
                 "status": value if isinstance(value, str) else "ok",
                 "reason": f"a {value}" if isinstance(value, str) else None,
@@ -159,6 +161,7 @@ def test_a_failed_trial_is_no_success_and_stays_in_the_denominator(table: Table)
     assert (found.estimate, found.n_attempted, found.n_failed) == (0.5, 10, 4)
     assert found.failures == {"nan": 2, "error": 1, "timeout": 1}
     assert found.reasons == {"a nan": 2, "a error": 1, "a timeout": 1}
+    assert found.examples == {"a nan": "a-0-6", "a error": "a-0-8", "a timeout": "a-0-9"}
     assert found.interval == "clopper-pearson"
     assert found.low == pytest.approx(0.187086, abs=1e-6)  # of 5 out of 10
 

@@ -6,8 +6,6 @@ import io
 import shutil
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from bench_core.cli.cost import seconds_per_trial
 from bench_core.report.table import duration, plain
 from bench_core.running import what_is_missing
@@ -33,7 +31,7 @@ def render(results: Results, options: Options) -> str:
         table.add_column(column)
     for column in ("trials", "stored", "to run", "width", "MB/worker", "time"):
         table.add_column(column, justify="right")
-    stored = [results.frame.filter(pl.col("cell") == index) for index in range(len(plan.cells))]
+    stored = [results.rows(index) for index in range(len(plan.cells))]
     means = [(cell, rows["seconds"].mean()) for cell, rows in zip(plan.cells, stored, strict=True)]
     known = [(cell, mean) for cell, mean in means if isinstance(mean, float)]
     total: float | None = 0.0
