@@ -30,7 +30,10 @@ def test_the_example_plugin_stands_in_the_table_beside_the_suites_methods(repo, 
     assert " 10 " in rows["energy"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+DOCUMENTS = "README.md SECURITY.md CONTRIBUTING.md CHANGELOG.md docs/architecture.md docs/suites.md docs/tutorial.md"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS.split())
 def test_links_between_documents_lead_somewhere(repo, name):
     path = repo / name
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
