@@ -295,12 +295,13 @@ def _load_one(
 
 
 def _cause(error: BaseException, source: str) -> str:
-    line = error.lineno if isinstance(error, SyntaxError) else None
+    # A syntax error's own text names the line, too.
+    text, line = (error.msg, error.lineno) if isinstance(error, SyntaxError) else (str(error), None)
     inside = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(source)]
     if inside and line is None:
         line = inside[-1].lineno
     where = f" (line {line})" if line else ""
-    return " ".join(f"{type(error).__name__}: {error}{where}".split())  # on one line, as lists show it
+    return " ".join(f"{type(error).__name__}: {text}{where}".split())  # on one line, as lists show it
 
 
 def _check_marked(module: ModuleType) -> None:

@@ -122,7 +122,7 @@ def replay(
     cell = cell_of(json.loads(row["spec"]), suite, plugins, device=device)
     job = Job(cell, (row["repeat"],), row["batch_size"])
     facts, again = _run(job, plugins, Setting(device, data, None, trace=trace), suite.timeout)
-    notes = [*_changed_code(row, cell), *_changed_environment(run, row, facts)]
+    notes = [*_changed_code(row, cell), *_changed_environment(run, row, facts), *_changed_reason(row, again)]
     if rtol is None:
         rtol = RTOL if device != "cpu" or any(_changed_environment(run, row, facts)) else 0.0
     compared = _columns(row, again, exact=not rtol)
@@ -170,10 +170,16 @@ def _changed_environment(run: Run, row: Row, facts: Mapping[str, Any]) -> Iterat
             yield f"{name} is {facts.get(name)}; the trial ran with {environment.get(name)}"
 
 
+def _changed_reason(row: Row, again: Row) -> Iterator[str]:
+    """Yield the other words of the same failure: it may name an address, or how much memory there is."""
+    if row["status"] == again["status"] and row.get("reason") != again.get("reason"):
+        yield f"the reason was {row.get('reason')!r} and is {again.get('reason')!r}"
+
+
 def _columns(row: Row, again: Row, *, exact: bool) -> list[str]:
     """Return what must agree; data and path only where nothing may differ: rounding alone changes a loss near 0."""
     groups = ("metric.", "budget.", *(["path."] if exact else []))
-    names = ["status", "reason", *(["data_digest"] if exact else [])]
+    names = ["status", *(["data_digest"] if exact else [])]
     found = [name for name in [*row, *again] if name.startswith(groups) or name in names]
     return list(dict.fromkeys(found))
 

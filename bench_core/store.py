@@ -2,25 +2,37 @@
 
 ``<root>/<suite>/<run>/`` holds ``suite.yaml``, ``env.json``, ``parts/*.parquet`` (one per finished batch, never
 rewritten), ``trials.parquet`` (the parts of finished runs, compacted) and ``artifacts/``.
+
+Parquet itself does not notice a flipped bit, so every file of rows is checked against a digest of its content before it
+is believed. That of a part is in the part's name; those that ``trials.parquet`` may have are the names of empty files
+beside it. A name is never half-written and takes no room on a full disk. Files without a digest are older and believed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
-import time
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from bench_core.errors import BenchError
-from bench_core.workspace import Workspace, write_atomically
+from bench_core.workspace import (
+    GO_ON,
+    Workspace,
+    reason_and_cure,
+    remove_leftovers,
+    set_aside_file,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -59,10 +71,18 @@ SCHEMA: dict[str, Any] = {
 }
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
 
+MAX_COLUMNS = 1000
+"""More than any honest file of rows has; reading it would take minutes."""
+
 READ_ATTEMPTS = 5
 """How often a reader starts over when the run that it reads compacts its parts meanwhile."""
 
 _RUN_NAME = re.compile(r"(\d{8}T\d{6}Z)-s(\d+)-(cpu|cuda)")
+_MEASURED = re.compile(r"(metric|budget)\.[\w-]{1,100}")
+_TIME = "%Y%m%dT%H%M%SZ"
+_PART_NAME = re.compile(r".*-(?P<digest>[0-9a-f]{16})-\d+\.parquet")
+_MARK = "blake2b-"
+_SEAL = "# blake2b of the lines above: "
 
 
 @dataclass
@@ -70,6 +90,10 @@ class Damage:
     """Parts that could not be read; they were set aside and their trials run again."""
 
     files: list[Path] = field(default_factory=list)
+
+
+class _DamagedError(Exception):
+    """A file's content is not what was written."""
 
 
 class Run:
@@ -95,6 +119,11 @@ class Run:
         """Where batches keep checkpoints, samples and curves."""
         return self.folder / "artifacts"
 
+    @property
+    def log(self) -> Path:
+        """What methods print."""
+        return self.folder / "log.txt"
+
     def lock(self) -> None:
         """Take the run for this process.
 
@@ -111,6 +140,8 @@ class Run:
                 f"{self.folder} is being written by another `bench run`; wait for it, or use --fresh for a new folder"
             ) from None
         self._lock = lock
+        for folder in (self.folder, self.folder / "parts", *self.artifacts.glob("*")):
+            remove_leftovers(folder)  # of a run that was killed while it wrote; ours to remove now
 
     def unlock(self) -> None:
         """Give the run free."""
@@ -120,32 +151,61 @@ class Run:
 
     def write_suite(self, text: str) -> None:
         """Store the resolved suite; the reports of this run show its cells."""
+        lines = f"{text.rstrip()}\n".encode()
         with self._writing():
-            write_atomically(self.suite_file, text.encode())
+            write_atomically(self.suite_file, lines + f"{_SEAL}{_digest(lines)}\n".encode())
+
+    def check_suite(self) -> None:
+        """Refuse a stored suite that is not as it was written: a flipped bit in a threshold changes every table.
+
+        Raises:
+            BenchError: when it was damaged, or cannot be read.
+        """
+        try:
+            text, seal, digest = self.suite_file.read_bytes().rpartition(_SEAL.encode())
+        except OSError as error:
+            raise BenchError(f"cannot read {self.suite_file}: {error.strerror or error}") from None
+        if seal and digest.strip() != _digest(text).encode():
+            raise BenchError(
+                f"{self.suite_file} is damaged, or was changed by hand; run the suite again, which writes it anew"
+            )
 
     def environments(self) -> dict[str, Any]:
         """Return environment id -> environment."""
         try:
-            loaded: dict[str, Any] = json.loads((self.folder / "env.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # a damaged file costs the description, never the rows
+            return self._environments()
+        except (OSError, ValueError, RecursionError, _DamagedError):  # it costs the description, never the rows
             return {}
+
+    def _environments(self) -> dict[str, Any]:
+        try:
+            loaded = json.loads(_bytes_of(self.folder / "env.json"), parse_constant=_refuse_constant)
+        except FileNotFoundError:
+            return {}
+        if not isinstance(loaded, dict) or not all(isinstance(env, dict) for env in loaded.values()):
+            raise ValueError("env.json must hold an object of objects")
         return loaded
 
     def add_environment(self, env_id: str, env: Mapping[str, Any]) -> None:
-        """Store an environment that rows refer to."""
-        known = self.environments()
-        if env_id not in known:
-            text = json.dumps({**known, env_id: env}, indent=1, sort_keys=True)
-            with self._writing():
-                write_atomically(self.folder / "env.json", text.encode())
+        """Store an environment that rows refer to. A damaged file is set aside, and the description begun anew."""
+        path = self.folder / "env.json"
+        with self._writing():
+            try:
+                known = self._environments()
+            except (OSError, ValueError, RecursionError, _DamagedError):
+                set_aside_file(path)
+                known = {}
+            if env_id not in known:
+                write_atomically(path, json.dumps({**known, env_id: env}, indent=1, sort_keys=True).encode())
 
     def append(self, batch: str, rows: Sequence[Mapping[str, Any]], env_id: str) -> None:
         """Store the rows of a finished batch: they are on the disk, whole, when this returns."""
         self._next_part = self._next_part or 1 + max(map(_part_number, self._parts()), default=0)
-        path = self.folder / "parts" / f"{batch}-{self._next_part}.parquet"
+        content = _parquet(_frame([{**row, "env_id": env_id} for row in rows]))
+        path = self.folder / "parts" / f"{batch}-{_digest(content)}-{self._next_part}.parquet"
         self._next_part += 1
         with self._writing():
-            _write_parquet(_frame([{**row, "env_id": env_id} for row in rows]), path)
+            write_atomically(path, content)
             Workspace(self.artifacts / batch).clear_checkpoint()
 
     def rows(self, damage: Damage | None = None, *, set_aside: bool = False) -> pl.DataFrame:
@@ -166,24 +226,59 @@ class Run:
     def _read_all(self, damage: Damage, *, set_aside: bool) -> pl.DataFrame:
         found: list[Path] = []
         frames = [pl.DataFrame(schema=SCHEMA)]
-        for path in [*self._compacted(), *self._parts()]:
+        # Parts are listed first: a run that compacts meanwhile removes them when trials.parquet is there, not before.
+        parts = self._parts()
+        for path in [*self._compacted(), *parts]:
             try:
                 # Not by name, which polars would take for a pattern where a folder is called `out[1]`.
-                frames.append(pl.read_parquet(io.BytesIO(path.read_bytes())))
-            except pl.exceptions.PolarsError:
+                frames.append(_table(self._content(path)))
+            except FileNotFoundError:
+                raise
+            except (OSError, _DamagedError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
                 found.append(path)
         damage.files[:] = found
         if set_aside:
-            for path in found:
-                path.replace(path.with_name(f"{path.name}.damaged"))
+            with self._writing():
+                for path in found:
+                    set_aside_file(path)
         return pl.concat(frames, how="diagonal")
 
+    def _content(self, path: Path) -> bytes:
+        """Return what is in a file of rows, provided that it is what was written."""
+        content = _bytes_of(path)
+        while (known := self._digests(path)) and _digest(content) not in known:
+            again = _bytes_of(path)
+            if again == content:
+                raise _DamagedError
+            content = again  # a run that compacts has replaced it, and its digests too
+        return content
+
+    def _digests(self, path: Path) -> set[str]:
+        """Return the digests that a file of rows may have; none for one that is older than digests."""
+        if path.parent == self.folder:
+            return {mark.name.removeprefix(f"{path.name}.{_MARK}") for mark in self._marks()}
+        name = _PART_NAME.fullmatch(path.name)
+        return {name["digest"]} if name else set()
+
+    @property
+    def _trials(self) -> Path:
+        return self.folder / "trials.parquet"
+
+    def _marks(self) -> list[Path]:
+        return list(self.folder.glob(f"{self._trials.name}.{_MARK}*"))
+
+    def _mark(self, content: bytes) -> Path:
+        return self._trials.with_name(f"{self._trials.name}.{_MARK}{_digest(content)}")
+
     def _compacted(self) -> list[Path]:
-        path = self.folder / "trials.parquet"
-        return [path] if path.exists() else []
+        return [self._trials] if self._trials.exists() else []
 
     def compact(self) -> None:
-        """Put all parts into ``trials.parquet``; a kill at any moment leaves every row in one of the two."""
+        """Put all parts into ``trials.parquet``; a kill at any moment leaves every row in one of the two.
+
+        Raises:
+            BenchError: when there is no room for it; every row stays in the parts.
+        """
         parts = self._parts()
         if not parts:
             return
@@ -191,26 +286,38 @@ class Run:
         rows = self.rows(damage)
         if damage.files:  # what cannot be read stays where it is, for the next run to set aside
             return
-        with self._writing():
-            _write_parquet(rows, self.folder / "trials.parquet")
+        # A kill between the two steps below leaves rows in both places, and the next compaction would double them.
+        content = _parquet(rows.unique(keep="last", maintain_order=True))
+        with self._writing("all trials are stored, but cannot be put into one file: cannot write to"):
+            self._replace_trials(content)
+            # Oldest first: what a kill leaves is the newest parts, which may come once more after trials.parquet.
             for part in parts:
                 part.unlink()
 
+    def _replace_trials(self, content: bytes) -> None:
+        """Write ``trials.parquet`` so that at any moment one of its marks is right, whichever content it has."""
+        mark = self._mark(content)
+        if not self._marks() and self._trials.exists():  # it is older than marks, and must not look damaged now
+            write_atomically(self._mark(self._trials.read_bytes()), b"")
+        write_atomically(mark, b"")
+        write_atomically(self._trials, content)
+        for old in self._marks():
+            if old != mark:
+                old.unlink()
+
     def clear_checkpoints(self, work: str) -> None:
         """Remove the checkpoints of all batches, and of their parts, whose name begins with ``work``."""
-        for folder in self.artifacts.glob(f"{work}-*"):
-            Workspace(folder).clear_checkpoint()
+        with self._writing():
+            for folder in self.artifacts.glob(f"{work}-*"):
+                Workspace(folder).clear_checkpoint()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, failed: str = "cannot write to") -> Iterator[None]:
         """Turn what the file system refuses into a message; what was stored before stays."""
         try:
             yield
         except OSError as error:
-            raise BenchError(
-                f"cannot write to {self.folder}: {error.strerror}; make room or choose another folder with --results, "
-                "then run the same command again: everything finished before is stored"
-            ) from None
+            raise BenchError(f"{failed} {self.folder}: {reason_and_cure(error)}, then {GO_ON}") from None
 
     def _parts(self) -> list[Path]:
         return sorted((self.folder / "parts").glob("*.parquet"), key=_part_number)
@@ -225,10 +332,23 @@ def open_run(root: Path, suite: str, seed: int, device: str, *, fresh: bool = Fa
     known = [] if fresh else [run for run in runs_of(root / suite) if run.name.endswith(f"-s{seed}-{device}")]
     try:
         run = known[-1] if known else _new_run(root / suite, f"-s{seed}-{device}")
+        _refuse_links(run.folder)
         run.lock()
     except OSError as error:
-        raise BenchError(f"cannot write to {root}: {error.strerror}; choose another folder with --results") from None
+        raise BenchError(
+            f"cannot write to {root}: {reason_and_cure(error)}, or choose another folder with --results"
+        ) from None
     return run
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a run with links in it: what is written there would land elsewhere, in a stranger's run anywhere."""
+    links = [path for path in (folder, *folder.rglob("*")) if path.is_symlink()]
+    if links:
+        raise BenchError(
+            f"{links[0]} is a link, and a run is written only into files and folders of its own; remove the link, "
+            "or use --fresh for a new folder"
+        )
 
 
 def newest_run(root: Path, suite: str, seed: int, device: str) -> Run | None:
@@ -267,13 +387,47 @@ def find_runs(results: Path) -> list[Run]:
     return newest
 
 
+def all_runs(results: Path) -> list[Run]:
+    """Return every run in ``results`` (a folder of suites' folders, a suite's folder, or a run's), newest first.
+
+    Raises:
+        BenchError: when there is none.
+    """
+    if (results / "suite.yaml").is_file():
+        return [Run(results)]
+    folders = [results, *(path for path in _subfolders(results) if path.name != RESERVED)]
+    found = [run for folder in folders for run in runs_of(folder) if run.suite_file.is_file()]
+    if not found:
+        raise BenchError(f"there are no results in {results}; run a suite first, or name its --results")
+    return sorted(found, key=lambda run: run.name, reverse=True)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
 def _new_run(folder: Path, suffix: str) -> Run:
+    """Make a run's folder whose name sorts after all others, whatever the clock says: the last one is continued."""
     while True:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
-        with suppress(FileExistsError):
-            (folder / name).mkdir(parents=True)
-            return Run(folder / name)
-        time.sleep(0.1)  # two runs within one second
+        path = folder / f"{_time_of_a_new_run(folder):{_TIME}}{suffix}"
+        with suppress(FileExistsError):  # another process was quicker
+            path.mkdir(parents=True)
+            return Run(path)
+
+
+def _time_of_a_new_run(folder: Path) -> datetime:
+    """Return the time, or a second after the newest run, which is later where the clock was set back."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    times = [time for name in names if (time := _time_of(name)) is not None]
+    return max([now, *(time + timedelta(seconds=1) for time in times)])
+
+
+def _time_of(name: str) -> datetime | None:
+    match = _RUN_NAME.fullmatch(name)
+    with suppress(ValueError):  # 99 o'clock: no run of ours
+        return datetime.strptime(match[1], _TIME).replace(tzinfo=UTC) if match else None
+    return None
 
 
 def _part_number(path: Path) -> int:
@@ -288,7 +442,41 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**SCHEMA, **types}, orient="row")
 
 
-def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return what is in a regular file: a pipe would block for ever, and a device never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise _DamagedError
+    return path.read_bytes()
+
+
+def _table(content: bytes) -> pl.DataFrame:
+    """Return the columns of a file of rows that we know.
+
+    Raises:
+        _DamagedError: they are of other types, or there are more of them, or of rows, than an honest file has.
+    """
+    columns = pl.read_parquet_schema(io.BytesIO(content))
+    measured = {
+        name: pl.Float64 if name.startswith("metric.") else pl.Int64 for name in columns if _MEASURED.fullmatch(name)
+    }
+    known = {name: kind for name, kind in {**SCHEMA, **measured}.items() if name in columns}
+    if len(columns) > MAX_COLUMNS or any(columns[name] != kind for name, kind in known.items()):
+        raise _DamagedError
+    # Every row has an id of its own, which no compression makes shorter than a byte: more rows are a bomb.
+    if pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item() > len(content):
+        raise _DamagedError
+    return pl.read_parquet(io.BytesIO(content), columns=list(known))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,8 @@ def open_plugins(plugin_dir: Sequence[Path], block: Sequence[str]) -> Plugins:
     from bench_core.plugins import PATH_VARIABLE, find_sources, load_plugins
 
     sources = find_sources(plugin_dir, block, cwd=Path.cwd(), path_variable=os.environ.get(PATH_VARIABLE, ""))
-    plugins = load_plugins(sources)
+    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported must not print into a table
+        plugins = load_plugins(sources)
     for failure in plugins.failures:
         note(f"warning: {failure}", color="yellow")
     return plugins

@@ -100,6 +100,8 @@ def _as_text(done: Replay) -> str:
     for name in shown:
         stored, again = _shown(row.get(name)), _shown(done.replayed.get(name))
         lines.append(f"{name:<{width}}  {stored}" + (f"  ≠  {again}" if name in differing else ""))
+    if done.replayed.get("reason"):
+        lines.append(f"{'reason':<{width}}  {_shown(done.replayed['reason'])}")
     if "path.step" in done.compared:
         lines.append(_path_line(done, differing))
     return "\n".join([*lines, _verdict(done)])

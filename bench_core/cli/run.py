@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench_core.cli.common import Block, PluginDir, note, open_plugins, print_summaries
+from bench_core.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from bench_core.plan import Plan
     from bench_core.plugins import Plugins
-    from bench_core.results import Results
     from bench_core.running import Options
     from bench_core.suite import Suite
 
@@ -34,6 +34,7 @@ class ExecutorName(StrEnum):
     PROCESSES = "processes"
 
 
+@stoppable
 def run(
     suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files or names of built-in suites.")],
     results: Annotated[Path, typer.Option(help="Folder that results are stored in.")] = Path("results"),
@@ -94,10 +95,10 @@ def run(
             data=data.resolve() if data else None,
         )
         if dry_run:
-            _dry_run(plan, plugins, options)
+            _dry_run(plan.suite, plugins, options)
             continue
         try:
-            failed += _run(plan, plugins, options, quiet=quiet)
+            failed += _run(plan.suite, plugins, options, quiet=quiet)
         except (Interrupted, KeyboardInterrupt) as stop:
             _say_goodbye(stop)
             raise typer.Exit(130) from None
@@ -115,31 +116,29 @@ def _plan(suite: Suite, plugins: Plugins, device: str, settings: list[str]) -> P
         raise SuiteError(f"{error}{changed}") from None
 
 
-def _run(plan: Plan, plugins: Plugins, options: Options, *, quiet: bool) -> int:
-    """Run one suite, print its table and return the number of failed trials."""
+def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> int:
+    """Run one suite, print its table and return the number of failed trials, holdout trials aside."""
     from bench_core.cli.progress import watcher
-    from bench_core.results import FAILED
+    from bench_core.estimates import FAILED
     from bench_core.running import run_suite
     from bench_core.summary import summarise
 
-    with watcher(plan, plugins, options, quiet=quiet, terminal=sys.stderr.isatty()) as watch:
-        results = run_suite(plan, plugins, options, watch)
+    with watcher(suite, plugins, options, quiet=quiet, terminal=sys.stderr.isatty()) as watch:
+        results = run_suite(suite, plugins, options, watch)
     for path in results.damaged:
         note(f"warning: {path} could not be read and was set aside; its trials ran again", color="yellow")
     print_summaries(plugins, [summarise(results, plugins)], "rich")
-    return int(results.frame["status"].is_in(FAILED).sum())
+    reported = results.frame.filter(results.frame["split"] == "main")
+    return int(reported["status"].is_in(FAILED).sum())
 
 
-def _dry_run(plan: Plan, plugins: Plugins, options: Options) -> None:
+def _dry_run(suite: Suite, plugins: Plugins, options: Options) -> None:
     from bench_core.cli.dry_run import render
-    from bench_core.results import match
+    from bench_core.results import stored
     from bench_core.store import newest_run
 
-    run = None
-    if not options.fresh:
-        run = newest_run(options.results, plan.suite.name, plan.suite.seed, options.device)
-    results: Results = match(plan, plugins, run)
-    typer.echo(render(results, options))
+    run = None if options.fresh else newest_run(options.results, suite.name, suite.seed, options.device)
+    typer.echo(render(stored(suite, plugins, run, device=options.device), options))
 
 
 def _say_goodbye(stop: BaseException) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
+from bench_core.execute import failure, memory
+from bench_core.execute.guard import guarded
+from bench_core.execute.interrupt import Stop
 from bench_core.metrics import MeasuredMetric, ReportedMetric
 from bench_core.plan import Job
 from bench_core.seeds import Streams
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from bench_core.execute.memory import Share
+    from bench_core.methods import Method
     from bench_core.plugins import Plugins
     from bench_core.problems import Problem
 
@@ -43,6 +48,12 @@ class Setting:
     """Folder of data sets (``--data``)."""
     artifacts: Path | None
     """Folder below which each batch has its workspace."""
+    log: Path | None = None
+    """File that takes what methods print in worker processes; None: standard error."""
+    memory: Share | None = None
+    """What a process may use; None: no limit."""
+    trace: bool = False
+    """Whether rows hold loss and error of every step."""
 
 
 def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = lambda share: None) -> list[Row]:
@@ -56,19 +67,24 @@ def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = l
     if job.cell.skipped:
         return [{**_identity(job, 0), "status": "skipped", "reason": job.cell.skipped}]
     try:
-        return _run(job, plugins, setting, progress)
-    except BenchError:  # missing data, a full disk: the user's to put right, and no outcome of a trial
+        with guarded(job, setting.device):
+            return _run(job, plugins, setting, progress)
+    except (BenchError, TimeoutExceeded, Stop):  # the user's to put right, or to decide; no outcome of a trial
         raise
-    except Exception as error:  # whatever a method raises is an outcome of its trials
-        too_little_memory = _out_of_memory(error)
-        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+    except BaseException as error:  # whatever a method raises is an outcome of its trials, SystemExit included
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BenchError(f"no room to write to: {error}; make room, then run the same command again") from None
+        exhausted = memory.is_exhausted(error)
+        reason, trace = failure.describe(error)
+        if exhausted and setting.memory is not None:
+            reason = failure.reason(f"out of memory, it needs more than {setting.memory} ({reason})")
     # Only now, as the exception held on to the tensors of the batch.
-    if too_little_memory and job.width > 1:
-        parts = _narrower(job)
+    if exhausted and job.width > 1:
+        parts = _narrower(job, setting)
     elif len(job.repeats) > 1:
         parts = job.halves()
     else:
-        return [failed_row(job, "error", *failure)]
+        return [failed_row(job, "error", reason, trace)]
     return [row for part in parts for row in run_job(part, plugins, setting, progress)]
 
 
@@ -77,23 +93,17 @@ def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> 
     return {**_identity(job, job.repeats[0]), "status": status, "reason": reason, "traceback": trace}
 
 
-def _narrower(job: Job) -> list[Job]:
+def _narrower(job: Job, setting: Setting) -> list[Job]:
     """Return the trials of ``job`` in batches of half its width, after giving back what the device keeps for it."""
     import torch
 
-    if torch.cuda.is_available():
+    if setting.device != "cpu":
         torch.cuda.empty_cache()
     width = job.width // 2
     groups: dict[int, list[int]] = {}
     for repeat in job.repeats:
         groups.setdefault(repeat // width, []).append(repeat)
     return [Job(job.cell, tuple(group), width) for group in groups.values()]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
@@ -106,8 +116,7 @@ def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> li
     slots = _slots(job)
     workspace = Workspace(setting.artifacts / job.name if setting.artifacts else None)
     trials = _trials(job, problem, [drawn[repeat] for repeat in slots], setting, workspace, progress)
-    fit = method.fit(trials)
-    _check(fit)
+    fit = _fit(method, trials)
     failures = {**problem.failures(trials, fit), **fit.failures}  # first, as it checks what the metrics rely on
     measured = _measure(cell.metrics, plugins, trials, fit)
     failures = {**_not_numbers(cell.metrics, measured), **failures}
@@ -120,7 +129,7 @@ def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> li
         row |= {f"budget.{name}": _at(count, slot) for name, count in fit.budget.items()}
         row |= _path(fit, slot)
         if slot in failures:
-            row |= {"status": "nan", "reason": failures[slot]}
+            row |= {"status": "nan", "reason": failure.reason(str(failures[slot]))}
         else:
             row |= {"status": "ok", **{f"metric.{name}": float(values[slot]) for name, values in measured.items()}}
         rows.append(row)
@@ -184,6 +193,7 @@ def _trials(
         dtype=dtype,
         workspace=workspace,
         progress=progress,
+        trace=setting.trace,
     )
 
 
@@ -198,9 +208,23 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _check(fit: object) -> None:
+def _fit(method: Method, trials: Trials) -> Fit:
+    """Return the method's fit, having seen that it left its input alone: what scores it comes from there, too.
+
+    Raises:
+        TypeError: when it returned something else.
+        ValueError: when it changed its input.
+    """
+    before = [(name, tensor, tensor._version) for name, tensor in trials.data.items()]
+    fit = method.fit(trials)
+    for name, tensor, version in before:
+        if trials.data.get(name) is not tensor:
+            raise ValueError(f"fit replaced trials.data[{name!r}]; leave it and use a variable of your own")
+        if tensor._version != version:
+            raise ValueError(f"fit changed trials.data[{name!r}] in place; clone it first")
     if not isinstance(fit, Fit):
         raise TypeError(f"fit must return a bench_core.Fit, got {type(fit).__name__}")
+    return fit
 
 
 def _measure(names: Sequence[str], plugins: Plugins, trials: Trials, fit: Fit) -> dict[str, list[float]]:
@@ -238,7 +262,10 @@ def _synchronise(trials: Trials) -> None:
 
 
 def _at(count: int | torch.Tensor, slot: int) -> int:
-    return count if isinstance(count, int) else int(count[slot])
+    found = count if isinstance(count, int) else int(count[slot])
+    if abs(found) >= 1 << 63:
+        raise ValueError(f"a budget must be an integer of 64 bits, got {found:.3g}")
+    return found
 
 
 def _path(fit: Fit, slot: int) -> Row:

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench_core.environment import torch_facts
+from bench_core.execute import interrupt
 from bench_core.execute.batch import Row, Setting, TimeoutExceeded, failed_row, run_job
+from bench_core.execute.guard import standard
 from bench_core.plan import Job
 from bench_core.plugins import Plugins
+
+INSIST_EVERY = 1.0
+"""Seconds between two reminders of a batch in this process that its time is over."""
+FOR_EVER = 1e8
+"""Seconds; a timer of the system may refuse to wait longer."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +56,33 @@ class Executor(Protocol):
 
 
 class Inline:
-    """One batch after another in this process, one thread; for debugging and for embedding."""
+    """One batch after another in this process, one thread; for debugging and for embedding.
+
+    What only another process can ward off is not warded off: a method that ends the process, or takes all memory.
+    """
 
     def __init__(self, plugins: Plugins, setting: Setting, timeout: float) -> None:
         self._plugins, self._setting, self._timeout = plugins, setting, timeout
 
     def run(self, jobs: Iterable[Job]) -> Generator[Event]:
-        """Run every job, leaving torch's number of threads as it was."""
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield Started(torch_facts(self._setting.device))
-            for job in jobs:
-                yield Finished(job, self._run(job))
-        finally:
-            torch.set_num_threads(threads)
+        """Run every job; whenever the caller has its turn, torch's settings and generators are the caller's."""
+        with standard():
+            facts = torch_facts(self._setting.device)
+        yield Started(facts)
+        for job in jobs:
+            with interrupt.interruptible():
+                rows = self._run(job)
+            yield Finished(job, rows)
 
     def _run(self, job: Job) -> list[Row]:
         try:
-            with _time_limit(self._timeout):
-                return run_job(job, self._plugins, self._setting)
+            with _time_limit(self._timeout) as limit, interrupt.insistent():
+                rows = run_job(job, self._plugins, self._setting)
+            interrupt.check()
         except TimeoutExceeded:
             return self._after_timeout(job)
+        # A method that catches everything may have caught this, too.
+        return self._after_timeout(job) if limit.expired else rows
 
     def _after_timeout(self, job: Job) -> list[Row]:
         parts = singles(job)
@@ -94,20 +104,28 @@ def timeout_reason(timeout: float) -> str:
     return f"took longer than {timeout:g} s alone"
 
 
+@dataclass
+class _Limit:
+    expired: bool = False
+
+
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def _time_limit(seconds: float) -> Iterator[_Limit]:
     """Raise ``TimeoutExceeded`` in the block after ``seconds``, where signals exist and reach this thread."""
+    limit = _Limit()
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
+        yield limit
         return
 
     def expire(signum: int, frame: object) -> None:
+        limit.expired = True
         raise TimeoutExceeded
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again, for methods that catch everything.
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, FOR_EVER), INSIST_EVERY)
     try:
-        yield
+        yield limit
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -70,7 +70,7 @@ def _comparison(summary: Summary, metric: str, *, budgets: bool) -> Table:
     grid.add_column("label", no_wrap=True)
     grid.add_column(f"{metric} [95 %]", no_wrap=True, justify="right")
     grid.add_column("trials", justify="right")
-    grid.add_column("failed", justify="right")
+    grid.add_column("failed", justify="right", no_wrap=True)
     grid.add_column("vs best", no_wrap=True)
     if summary.selections:
         grid.add_column("tuned", no_wrap=True, justify="right")

@@ -85,7 +85,8 @@ def failed(entry: Entry) -> str:
     """Return the number of failures with their kinds."""
     if not entry.n_failed:
         return "0" if entry.n_attempted else ""
-    return f"{entry.n_failed} ({', '.join(f'{count} {status}' for status, count in entry.failures.items())})"
+    kinds = ", ".join(f"{count} {status}" for status, count in entry.failures.items())
+    return kinds if len(entry.failures) == 1 else f"{entry.n_failed} ({kinds})"
 
 
 def verdict(entry: Entry) -> str:

@@ -148,7 +148,7 @@ def test_a_plugin_of_another_folder_is_found_by_name(project, cli, monkeypatch):
         ("gausian_mean", "did you mean 'gaussian_mean'?"),
         ("no/such.py", "there is no file 'no/such.py'; give a plugin's file or folder, or a name (`bench list`)"),
         ("empty", "there is no plugin in the folder 'empty'"),
-        ("syntax.py", "syntax.py was left out: SyntaxError: '(' was never closed (syntax.py, line 2) (line 2)"),
+        ("syntax.py", "syntax.py was left out: SyntaxError: '(' was never closed (line 2)"),
         ("missing.py", "missing.py was left out: ModuleNotFoundError: No module named 'no_such_module' (line 2)"),
         ("misspelt.py", "misspelt.py was left out: PluginError: unknown hook 'bench_register_method'; did you mean"),
         ("taken.py", "taken.py was left out: the method 'truth' is already offered by plugin 'truth'"),

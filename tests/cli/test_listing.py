@@ -99,7 +99,7 @@ def test_blocked_plugins_and_named_folders_show(cli: Cli, project: Project) -> N
     outcome = cli("list", "plugins", "--json", "--plugin-dir", folder, "--block", "mmd")
     about = {item["name"]: item["about"] for item in json.loads(outcome.out)}
     assert about["mine"] == str(folder / "mine.py")
-    assert about["broken"] == f"{folder / 'broken.py'}: left out: ZeroDivisionError: division by zero"
+    assert about["broken"] == f"{folder / 'broken.py'}: left out: ZeroDivisionError: division by zero (line 1)"
     assert "mmd" not in about
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from bench_core import Fit, Method
 from bench_core.errors import BenchError
 from bench_core.execute.batch import Setting, run_job
+from bench_core.execute.memory import Share
 from bench_core.metrics import MeasuredMetric
 from bench_core.plan import Job
 
@@ -202,3 +205,120 @@ def test_what_the_user_must_put_right_is_no_outcome_of_a_trial(run):
 
     with pytest.raises(BenchError, match="CIFAR-10"):
         run(NoData)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_whatever_a_method_raises_is_an_outcome(run, kind):
+    class Quits(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            if bool((trials["truth"][:, 0] > 0.8).any()):
+                raise kind("I quit")
+            return Fit(answer=trials["truth"].clone())
+
+    rows = run(Quits, n=10)
+    failed = [row for row in rows if row["status"] == "error"]
+    assert 0 < len(failed) < 10
+    assert {row["reason"] for row in failed} == {f"{kind.__name__}: I quit"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data["observed"].zero_(), "fit changed trials.data['observed'] in place; clone it first"),
+        (lambda data: data["truth"][0].add_(1), "fit changed trials.data['truth'] in place; clone it first"),
+        (lambda data: data.update(truth=data["start"]), "fit replaced trials.data['truth']; leave it"),
+        (lambda data: data.pop("observed"), "fit replaced trials.data['observed']; leave it"),
+    ],
+)
+def test_a_method_that_changes_its_input_is_told_so_and_only_its_guilty_trials_fail(run, change, words):
+    class Overwrites(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            if bool((trials["truth"][:, 0] > 0.8).any()):
+                change(trials.data)
+            return Fit(answer=trials["start"].clone())
+
+    rows = run(Overwrites, n=10)
+    failed = [row for row in rows if row["status"] == "error"]
+    assert 0 < len(failed) < 10
+    assert all(words in row["reason"] for row in failed)
+
+
+def test_what_is_no_text_for_a_file_or_a_terminal_is_stored_as_text(run):
+    class Garbles(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise RuntimeError("\x1b[31mred\x1b[0m \ud800 " + "long" * 10_000)
+
+    (row,) = run(Garbles, n=1)
+    assert row["reason"].startswith(r"RuntimeError: \x1b[31mred\x1b[0m \ud800 long")
+    assert len(row["reason"]) == 2000
+    assert len(row["traceback"]) == 20_000
+    (row["reason"] + row["traceback"]).encode()
+
+
+def test_an_exception_without_words_costs_its_trial_only(run):
+    class WordlessError(RuntimeError):
+        def __str__(self):
+            raise ValueError
+
+    class Raises(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise WordlessError
+
+    (row,) = run(Raises, n=1)
+    assert row["reason"] == "WordlessError: (its message raised ValueError)"
+    assert "in fit" in row["traceback"]
+
+
+def test_the_reason_of_a_nan_is_text_whatever_the_method_gives(run):
+    class Odd(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return Fit(answer=trials["truth"].clone(), failures={0: ValueError("odd")})
+
+    assert run(Odd, n=1)[0]["reason"] == "odd"
+
+
+def test_a_budget_that_no_column_holds_is_an_error(run):
+    class Endless(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return Fit(answer=trials["truth"].clone(), budget={"gradient_steps": 1 << 63})
+
+    assert run(Endless, n=1)[0]["reason"] == "ValueError: a budget must be an integer of 64 bits, got 9.22e+18"
+
+
+def test_a_full_disk_is_the_users_to_put_right_and_no_outcome(run):
+    class Writes(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise OSError(errno.ENOSPC, "No space left on device", "curve.txt")
+
+    with pytest.raises(BenchError, match=r"No space left on device: 'curve.txt'; make room"):
+        run(Writes)
+
+
+def test_too_little_memory_for_one_trial_says_how_much_there_was(run, monkeypatch):
+    class Hungry(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(sys.modules[__name__], "CPU", replace(CPU, memory=Share(3 << 29, 4)))
+    (row,) = run(Hungry, n=1)
+    assert row["batch_size"] == 1
+    assert row["reason"] == (
+        "out of memory, it needs more than the 1.5 GiB that each of 4 workers has; --workers 1 gives it all "
+        "(RuntimeError: DefaultCPUAllocator: can't allocate memory)"
+    )
