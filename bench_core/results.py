@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, SuiteError
 from bench_core.estimates import FAILED
 from bench_core.metrics import DerivedMetric
 from bench_core.plan import Cell, Plan, make_plan
@@ -83,7 +83,8 @@ def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[s
         try:
             found.append(load_results(run, plugins))
         except BenchError as error:
-            unreadable.append(f"{error}\n  if a plugin of yours offers it, name its folder by --plugin-dir")
+            cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" * isinstance(error, SuiteError)
+            unreadable.append(f"{error}{cure}")
     if not found:
         raise BenchError("\n".join(unreadable))
     return found, unreadable
@@ -91,6 +92,7 @@ def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[s
 
 def load_results(run: Run, plugins: Plugins) -> Results:
     """Return the results of a run, for the suite that it was last run with."""
+    run.check_suite()
     device = "cuda" if run.name.endswith("cuda") else "cpu"
     return stored(load_suite(run.suite_file, stored=True), plugins, run, device=device)
 

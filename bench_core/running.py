@@ -84,7 +84,8 @@ def run_suite(suite: Suite, plugins: Plugins, options: Options, watcher: Watcher
         if decided := _decided(before, after, options):
             session.work(after, what_is_missing(after, replace(options, labels=decided, retry_failed=False)))
         run.compact()
-        return replace(look(), damaged=before.damaged)
+        final = look()
+        return replace(final, damaged=(*before.damaged, *final.damaged))
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     finally:

@@ -162,7 +162,9 @@ class Run:
             BenchError: when it was damaged, or cannot be read.
         """
         try:
-            text, seal, digest = self.suite_file.read_bytes().rpartition(_SEAL.encode())
+            text, seal, digest = _bytes_of(self.suite_file).rpartition(_SEAL.encode())
+        except _DamagedError:
+            raise BenchError(f"{self.suite_file} is no regular file") from None
         except OSError as error:
             raise BenchError(f"cannot read {self.suite_file}: {error.strerror or error}") from None
         if seal and digest.strip() != _digest(text).encode():

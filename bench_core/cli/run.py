@@ -126,7 +126,8 @@ def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> in
     with watcher(suite, plugins, options, quiet=quiet, terminal=sys.stderr.isatty()) as watch:
         results = run_suite(suite, plugins, options, watch)
     for path in results.damaged:
-        note(f"warning: {path} could not be read and was set aside; its trials ran again", color="yellow")
+        what = "is damaged; run the same command again" if path.exists() else "could not be read and was set aside"
+        note(f"warning: {path} {what}; its trials run again", color="yellow")
     print_summaries(plugins, [summarise(results, plugins)], "rich")
     reported = results.frame.filter(results.frame["split"] == "main")
     return int(reported["status"].is_in(FAILED).sum())
@@ -145,6 +146,6 @@ def _say_goodbye(stop: BaseException) -> None:
     from bench_core.running import Interrupted
 
     if isinstance(stop, Interrupted):
-        stored = len(stop.run.rows())
+        stored = stop.run.rows()["trial_id"].n_unique()
         note(f"\ninterrupted: {stored} finished trials are stored in {stop.run.folder}")
     note("run the same command again to go on")
