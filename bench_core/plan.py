@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,7 +16,7 @@ from bench_core.errors import BenchError, PluginError, SuiteError, suggest
 from bench_core.metrics import DerivedMetric
 from bench_core.parameters import Parameters
 from bench_core.seeds import canonical, short_id
-from bench_core.suite import MAX_TRIALS, MethodEntry
+from bench_core.suite import MAX_CELLS, MAX_TRIALS, MethodEntry
 
 if TYPE_CHECKING:
     from bench_core.methods import Method
@@ -175,11 +176,13 @@ def make_plan(suite: Suite, plugins: Plugins, *, device: str = "cpu", chosen: Ch
     Raises:
         SuiteError: an unknown name or a parameter that its plugin refuses, with file, line and key.
     """
+    _check_size(suite)
     picked = {label: canonical(choice) for label, choice in (chosen or {}).items()}
     metrics = [_lookup(suite, plugins, plugins.metrics, name, ("metrics", i)) for i, name in enumerate(suite.metrics)]
     problems = [(problem, _measured(suite, plugins, metrics, problem)) for problem in _problems(suite, plugins)]
     methods = [list(_methods(suite, plugins, index, entry)) for index, entry in enumerate(suite.methods)]
     _check_x(suite, [problem for problem, _ in problems])
+    _check_select(suite, plugins, [problem for problem, _ in problems])
     make = partial(_cell, suite, plugins, device=device)
     decided = [
         (entry, method, choice)
@@ -198,23 +201,23 @@ def make_plan(suite: Suite, plugins: Plugins, *, device: str = "cpu", chosen: Ch
         if entry.select is not None
         for choice, method in points
         for problem, measured in problems
-        if not method.unfit(problem)
+        if not method.unfit(problem) and plugins.metrics.get(entry.select.metric).needs <= problem.capabilities
     ]
-    total = sum(cell.trials for cell in (*cells, *candidates))
-    if total > MAX_TRIALS:
-        raise suite.error(("trials",), f"required at most {MAX_TRIALS:,} trials in all cells together, got {total:,}")
     undecided = [entry.label for entry in suite.methods if entry.select and entry.label not in picked]
     return Plan(suite, (*cells, *candidates), tuple(undecided))
 
 
-def cell_of(spec: Mapping[str, Any], suite: Suite, plugins: Plugins, *, device: str) -> Cell:
+def cell_of(
+    spec: Mapping[str, Any], suite: Suite, plugins: Plugins, *, device: str, measured: Sequence[str] = ()
+) -> Cell:
     """Return the cell of a stored trial, as the present plugins make it.
 
     Args:
         spec: the trial's.
-        suite: the suite of its run, which says what is measured and how it is scored.
+        suite: the suite of its run, which says how it is scored.
         plugins: where its names are looked up.
         device: ``cpu`` or ``cuda``.
+        measured: metrics that the trial has stored; none of a failed one, which has those of the suite.
 
     Raises:
         BenchError: when a plugin is not there or refuses the stored parameters.
@@ -232,20 +235,9 @@ def cell_of(spec: Mapping[str, Any], suite: Suite, plugins: Plugins, *, device: 
         first = error.errors(include_url=False)[0]
         at = ".".join(map(str, first["loc"]))
         raise BenchError(f"{error.title} does not take the stored parameters any more: {at}: {first['msg']}") from None
-    metrics = [plugins.metrics.get(name) for name in suite.metrics]
-    entry = MethodEntry(name=method.name)
-    measured = _measured(suite, plugins, metrics, problem)
-    return _cell(
-        suite.model_copy(update={"seed": spec["seed"]}),
-        plugins,
-        problem,
-        measured,
-        method,
-        entry,
-        {},
-        device=device,
-        split=spec["split"],
-    )
+    names = tuple(measured) or _measured(suite, plugins, [plugins.metrics.get(name) for name in suite.metrics], problem)
+    seeded, entry = suite.model_copy(update={"seed": spec["seed"]}), MethodEntry(name=method.name)
+    return _cell(seeded, plugins, problem, names, method, entry, {}, device=device, split=spec["split"])
 
 
 def jobs(cell: Cell, missing: Iterable[int]) -> Iterator[Job]:
@@ -337,6 +329,36 @@ def _check_x(suite: Suite, problems: Sequence[Problem]) -> None:
     known = {name for problem in problems for name in type(problem).model_fields}
     if x is not None and x not in known:
         raise suite.error(("report", "x"), f"no problem of this suite has a parameter {x!r}{suggest(x, known)}")
+
+
+def _check_size(suite: Suite) -> None:
+    """Refuse what would take minutes to plan and for ever to run, before any cell is made."""
+    problems = sum(math.prod(map(len, entry.grid.values())) for entry in suite.problems)
+    cells = trials = 0
+    for entry in suite.methods:
+        cells += problems
+        trials += problems * (entry.trials or suite.trials)
+        if entry.select is not None:
+            points = math.prod(map(len, entry.select.grid.values()))
+            cells += problems * points
+            trials += problems * points * entry.select.trials
+    if cells > MAX_CELLS:
+        made_of = "problem cells times labels, and the settings that they try"
+        raise suite.error(("problems",), f"required at most {MAX_CELLS:,} cells ({made_of}), got {cells:,}")
+    if trials > MAX_TRIALS:
+        raise suite.error(("trials",), f"required at most {MAX_TRIALS:,} trials in all cells together, got {trials:,}")
+
+
+def _check_select(suite: Suite, plugins: Plugins, problems: Sequence[Problem]) -> None:
+    for i, entry in enumerate(suite.methods):
+        if entry.select is None:
+            continue
+        needs = plugins.metrics.get(entry.select.metric).needs
+        if not any(needs <= problem.capabilities for problem in problems):
+            raise suite.error(
+                ("methods", i, "select", "metric"),
+                f"no problem of this suite has the metric {entry.select.metric!r}, so nothing can be chosen by it",
+            )
 
 
 def _measured(suite: Suite, plugins: Plugins, metrics: Sequence[Metric], problem: Problem) -> tuple[str, ...]:

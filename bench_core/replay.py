@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from bench_core import NUMERICS_VERSION
 from bench_core.environment import choose_device
 from bench_core.errors import BenchError
 from bench_core.execute.batch import Row, Setting
 from bench_core.execute.executor import Finished, Started
-from bench_core.plan import Cell, Job, cell_of
-from bench_core.store import Run, all_runs
+from bench_core.metrics import MeasuredMetric, ReportedMetric
+from bench_core.plan import WIDTHS, Cell, Job, cell_of
+from bench_core.store import Damage, Run, all_runs
 from bench_core.suite import load_suite
 
 if TYPE_CHECKING:
@@ -72,23 +74,46 @@ class Replay:
         return zip(*columns, strict=True)
 
 
-def find_trial(results: Path, trial_id: str) -> tuple[Run, Row]:
-    """Return the newest row of a trial and the run that holds it, the newest of all runs in ``results``.
+@dataclass(frozen=True)
+class _Stored:
+    """A stored row of a trial, the run that holds it, and the cell that it comes from, by the plugins of now."""
+
+    run: Run
+    row: Row
+    cell: Cell
+    timeout: float
+
+    @property
+    def current(self) -> bool:
+        """Whether the code that computed it is that of now."""
+        return not list(_changed_code(self.row, self.cell))
+
+
+def find_rows(results: Path, trial_id: str) -> list[tuple[Run, Row]]:
+    """Return the stored rows of a trial in all runs of ``results``, the newest first.
 
     Raises:
         BenchError: when no run holds it.
     """
-    runs = all_runs(results)
-    total = 0
-    for run in runs:
-        rows = run.rows()
-        total += len(rows)
-        found = rows.filter(pl.col("trial_id") == trial_id)
-        if len(found):
-            return run, {name: value for name, value in found.row(-1, named=True).items() if value is not None}
+    damage = Damage()
+    total, damaged = 0, 0
+    found: list[tuple[Run, Row]] = []
+    for run in all_runs(results):
+        rows = run.rows(damage)
+        total, damaged = total + len(rows), damaged + len(damage.files)
+        same = rows.filter(pl.col("trial_id") == trial_id).reverse()
+        found += [(run, _known(row)) for row in same.iter_rows(named=True)]
+    if found:
+        return found
+    unread = f" ({damaged} files of rows are damaged and were not read)" if damaged else ""
     raise BenchError(
-        f"no trial {trial_id!r} is among the {total} that {results} holds; `bench export` writes the ids of all trials"
+        f"no trial {trial_id!r} is among the {total} that {results} holds{unread}; "
+        "`bench export` writes the ids of all trials"
     )
+
+
+def _known(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def replay(
@@ -102,6 +127,8 @@ def replay(
 ) -> Replay:
     """Run a stored trial again: alone, at the width and in the slot that it had.
 
+    Of several rows the newest counts that the code of now computed, as in every table.
+
     Args:
         results: where it is stored.
         trial_id: which one.
@@ -114,22 +141,52 @@ def replay(
     Raises:
         BenchError: when it is not stored, was skipped, or its plugin is not there.
     """
-    run, row = find_trial(results, trial_id)
-    if row["status"] == "skipped":
-        raise BenchError(f"trial {trial_id} never ran: it was skipped, since {row['reason']}")
-    suite = load_suite(run.suite_file, stored=True)
-    device = row["device"] if row["device"] == "cpu" else choose_device("auto")
-    cell = cell_of(json.loads(row["spec"]), suite, plugins, device=device)
+    rows = [_stored(run, row, plugins) for run, row in find_rows(results, trial_id)]
+    stored = next((each for each in rows if each.current), rows[0])
+    run, row, cell = stored.run, stored.row, stored.cell
     job = Job(cell, (row["repeat"],), row["batch_size"])
-    facts, again = _run(job, plugins, Setting(device, data, None, trace=trace), suite.timeout)
-    notes = [*_changed_code(row, cell), *_changed_environment(run, row, facts), *_changed_reason(row, again)]
+    facts, again = _run(job, plugins, Setting(cell.device, data, None, trace=trace), stored.timeout)
+    elsewhere = list(_changed_environment(run, row, facts))
     if rtol is None:
-        rtol = RTOL if device != "cpu" or any(_changed_environment(run, row, facts)) else 0.0
-    compared = _columns(row, again, exact=not rtol)
+        rtol = RTOL if cell.device != "cpu" or elsewhere else 0.0
+    compared = _columns(row, again, cell, exact=not rtol)
     differences = [
         Difference(name, row.get(name), again.get(name)) for name in compared if not _same(name, row, again, rtol)
     ]
+    notes = [*_changed_code(row, cell), *elsewhere, *_changed_reason(row, again)]
     return Replay(run, row, again, rtol, tuple(compared), tuple(differences), tuple(notes))
+
+
+def _stored(run: Run, row: Row, plugins: Plugins) -> _Stored:
+    if row.get("status") == "skipped":
+        raise BenchError(f"trial {row['trial_id']} never ran: it was skipped, since {row.get('reason')}")
+    spec = _checked_spec(run, row)
+    run.check_suite()
+    suite = load_suite(run.suite_file, stored=True)
+    device = "cpu" if row["device"] == "cpu" else choose_device("auto")
+    names = [name.removeprefix("metric.") for name in row if name.startswith("metric.")]
+    # In the suite's order, in which they were digested.
+    order = {name: place for place, name in enumerate(suite.metrics)}
+    known = [name for name in names if isinstance(plugins.metrics.items.get(name), MeasuredMetric | ReportedMetric)]
+    measured = sorted(known, key=lambda name: (order.get(name, len(order)), name))
+    return _Stored(run, row, cell_of(spec, suite, plugins, device=device, measured=measured), suite.timeout)
+
+
+def _checked_spec(run: Run, row: Row) -> dict[str, Any]:
+    """Return the spec of a row that a run can have written: rows may come from anywhere."""
+    needed = {"problem": str, "problem_params": dict, "method": str, "method_params": dict, "seed": int, "split": str}
+    texts = ("device", "env_id", "method_version", "method_digest", "problem_version", "problem_digest")
+    try:
+        spec = json.loads(row["spec"])
+        width, repeat = row["batch_size"], row["repeat"]
+        sound = all(isinstance(spec[name], kind) for name, kind in needed.items())
+        sound = sound and all(isinstance(row[name], str) for name in texts)
+        sound = sound and 1 <= width <= max(map(max, WIDTHS.values())) and row["slot"] == repeat % width >= 0
+    except (KeyError, TypeError, ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise BenchError(f"the row of trial {row['trial_id']} in {run.folder} is not one that a run has written")
+    return dict(spec)
 
 
 def _run(job: Job, plugins: Plugins, setting: Setting, timeout: float) -> tuple[Mapping[str, Any], Row]:
@@ -142,7 +199,7 @@ def _run(job: Job, plugins: Plugins, setting: Setting, timeout: float) -> tuple[
             if isinstance(event, Started):
                 facts = event.facts
             elif isinstance(event, Finished):
-                return facts, {name: value for name, value in event.rows[0].items() if value is not None}
+                return facts, _known(event.rows[0])
     raise AssertionError("a job that runs to its end gives its rows")
 
 
@@ -153,11 +210,14 @@ def _changed_code(row: Row, cell: Cell) -> Iterator[str]:
         "problem_version": cell.problem_version,
         "problem_digest": cell.problem_digest,
     }
-    for what in ("method", "problem"):
+    numerics = json.loads(row["spec"]).get("numerics")
+    if numerics != NUMERICS_VERSION:
+        yield f"the shared numeric routines are now version {NUMERICS_VERSION}; the trial ran with {numerics}"
+    for what, code in (("method", "the code"), ("problem", "the code, or that of the metrics,")):
         if row[f"{what}_version"] != now[f"{what}_version"]:
             yield f"{row[what]} is now version {now[f'{what}_version']}; the trial ran with {row[f'{what}_version']}"
         elif row[f"{what}_digest"] != now[f"{what}_digest"]:
-            yield f"the code of {row[what]} has changed since the trial ran"
+            yield f"{code} of {row[what]} has changed since the trial ran"
 
 
 def _changed_environment(run: Run, row: Row, facts: Mapping[str, Any]) -> Iterator[str]:
@@ -168,6 +228,8 @@ def _changed_environment(run: Run, row: Row, facts: Mapping[str, Any]) -> Iterat
     for name in DECISIVE:
         if environment.get(name) != facts.get(name):
             yield f"{name} is {facts.get(name)}; the trial ran with {environment.get(name)}"
+    if row["device"] != "cpu" and facts.get("device") == "cpu":
+        yield "a GPU draws other noise than a CPU, so that a method that draws noise gives other numbers here"
 
 
 def _changed_reason(row: Row, again: Row) -> Iterator[str]:
@@ -176,10 +238,10 @@ def _changed_reason(row: Row, again: Row) -> Iterator[str]:
         yield f"the reason was {row.get('reason')!r} and is {again.get('reason')!r}"
 
 
-def _columns(row: Row, again: Row, *, exact: bool) -> list[str]:
+def _columns(row: Row, again: Row, cell: Cell, *, exact: bool) -> list[str]:
     """Return what must agree; data and path only where nothing may differ: rounding alone changes a loss near 0."""
-    groups = ("metric.", "budget.", *(["path."] if exact else []))
-    names = ["status", *(["data_digest"] if exact else [])]
+    names = ["status", *(["data_digest"] if exact else []), *(f"metric.{name}" for name in cell.metrics)]
+    groups = ("budget.", *(["path."] if exact and "path.step" in row else []))
     found = [name for name in [*row, *again] if name.startswith(groups) or name in names]
     return list(dict.fromkeys(found))
 

@@ -35,7 +35,8 @@ class Results:
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
         selections: how hyper-parameters are chosen, per label with ``select``.
-        damaged: files that could not be read.
+        damaged: files that cannot be read; the next run sets them aside.
+        set_aside: files that could not be read, which the run has renamed.
     """
 
     plan: Plan
@@ -45,11 +46,12 @@ class Results:
     environments: Mapping[str, Any]
     selections: tuple[Selection, ...] = ()
     damaged: tuple[Path, ...] = ()
+    set_aside: tuple[Path, ...] = ()
 
     @property
     def chosen(self) -> dict[str, Mapping[str, Any]]:
         """Label -> chosen point of its grid, for the labels whose selection is finished."""
-        return {each.label: each.winner.choice for each in self.selections if each.winner is not None}
+        return _chosen(self.selections)
 
     @cached_property
     def _parts(self) -> dict[tuple[Any, ...], pl.DataFrame]:
@@ -110,9 +112,14 @@ def stored(suite: Suite, plugins: Plugins, run: Run | None, *, device: str, set_
     damage = Damage()
     rows = run.rows(damage, set_aside=set_aside) if run else Run(Path()).rows()
     plan = make_plan(suite, plugins, device=device)
+    selections: tuple[Selection, ...] = ()
+    if plan.undecided:
+        trying = replace(plan, cells=tuple(cell for cell in plan.cells if cell.split == "select"))
+        tried, _ = match(trying, plugins, rows)
+        selections = select(trying, tried, {name: plugins.metrics.get(name) for name in suite.metrics})
+        plan = make_plan(suite, plugins, device=device, chosen=_chosen(selections))
     frame, stale = match(plan, plugins, rows)
-    selections = select(plan, frame, {name: plugins.metrics.get(name) for name in suite.metrics})
-    results = Results(
+    return Results(
         plan=plan,
         run=visible(run.name) if run else "",
         frame=frame,
@@ -121,11 +128,10 @@ def stored(suite: Suite, plugins: Plugins, run: Run | None, *, device: str, set_
         selections=selections,
         damaged=tuple(damage.files),
     )
-    if not results.chosen:
-        return results
-    plan = make_plan(suite, plugins, device=device, chosen=results.chosen)
-    frame, stale = match(plan, plugins, rows)
-    return replace(results, plan=plan, frame=frame, stale=stale)
+
+
+def _chosen(selections: Sequence[Selection]) -> dict[str, Mapping[str, Any]]:
+    return {each.label: each.winner.choice for each in selections if each.winner is not None}
 
 
 def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -84,8 +84,7 @@ def run_suite(suite: Suite, plugins: Plugins, options: Options, watcher: Watcher
         if decided := _decided(before, after, options):
             session.work(after, what_is_missing(after, replace(options, labels=decided, retry_failed=False)))
         run.compact()
-        final = look()
-        return replace(final, damaged=(*before.damaged, *final.damaged))
+        return replace(look(), set_aside=before.damaged)
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     finally:
@@ -126,7 +125,7 @@ class _Session:
     watcher: Watcher
     run: Run
     env_id: str = ""
-    _index: dict[str, int] = field(default_factory=dict)
+    _index: dict[tuple[str, str], int] = field(default_factory=dict)
     _mute: set[str] = field(default_factory=set)
 
     def work(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
@@ -135,7 +134,8 @@ class _Session:
         if not any(missing.values()):
             return
         plan = results.plan
-        self._index = {plan.cells[index].spec(0): index for index, repeats in missing.items() if repeats}
+        cells = {index: plan.cells[index] for index, repeats in missing.items() if repeats}
+        self._index = {(cell.spec(0), cell.label): index for index, cell in cells.items()}
         with self._output_told(), closing(self._executor().run(interleaved(plan, missing))) as events:
             for event in events:
                 if isinstance(event, Started):
@@ -191,4 +191,4 @@ class _Session:
                 self.watcher.warn(f"plugin {observer.plugin_name!r} is not told any more, since it raised {failed}")
 
     def _cell(self, job: Job) -> int:
-        return self._index[job.cell.spec(0)]
+        return self._index[job.cell.spec(0), job.cell.label]

@@ -6,12 +6,12 @@ results are read, so that they can never disagree.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from bench_core.estimates import FAILED, budgets, estimate, values_of, worst
@@ -33,6 +33,10 @@ class Candidate:
     n_planned: int
     n_attempted: int
     n_failed: int
+    reasons: Mapping[str, int]
+    """Reason of failure -> count."""
+    examples: Mapping[str, str]
+    """Reason of failure -> id of a trial that failed so."""
     seconds: float
     """Of all its trials together."""
     budget: Mapping[str, float]
@@ -89,6 +93,16 @@ class Selection:
         return sum(each.n_planned for each in self.candidates)
 
     @property
+    def reasons(self) -> dict[str, tuple[int, str]]:
+        """Reason of failure -> how many holdout trials failed so, and the id of one; the most frequent first."""
+        counts: Counter[str] = Counter()
+        examples: dict[str, str] = {}
+        for each in self.candidates:
+            counts.update(each.reasons)
+            examples |= each.examples
+        return {reason: (count, examples[reason]) for reason, count in counts.most_common()}
+
+    @property
     def seconds(self) -> float:
         """What all holdout trials cost together."""
         return sum(each.seconds for each in self.candidates)
@@ -110,14 +124,20 @@ def select(plan: Plan, frame: pl.DataFrame, metrics: Mapping[str, Metric]) -> tu
         frame: stored rows; ``cell`` is the index of a row's cell in the plan.
         metrics: the suite's metrics by name.
     """
+    by_cell = frame.filter(pl.col("split") == "select").partition_by("cell", as_dict=True)
+    stored = {index: rows for (index,), rows in by_cell.items()}
     return tuple(
-        _selection(entry, entry.select, plan, frame, metrics[entry.select.metric])
+        _selection(entry, entry.select, plan, stored, metrics[entry.select.metric])
         for entry in plan.suite.methods
         if entry.select is not None
     )
 
 
-def _selection(entry: MethodEntry, how: SelectEntry, plan: Plan, frame: pl.DataFrame, metric: Metric) -> Selection:
+Stored = Mapping[Any, pl.DataFrame]
+"""Index of a cell -> its stored rows."""
+
+
+def _selection(entry: MethodEntry, how: SelectEntry, plan: Plan, stored: Stored, metric: Metric) -> Selection:
     by_choice: dict[str, list[tuple[int, Cell]]] = {}
     for index, cell in enumerate(plan.cells):
         if cell.label == entry.label and cell.split == "select":
@@ -129,31 +149,36 @@ def _selection(entry: MethodEntry, how: SelectEntry, plan: Plan, frame: pl.DataF
         grid=how.grid,
         trials=how.trials,
         candidates=tuple(
-            _candidate(choice, by_choice.get(canonical(choice), []), frame, metric) for choice in how.points()
+            _candidate(choice, by_choice.get(canonical(choice), []), stored, metric) for choice in how.points()
         ),
     )
 
 
 def _candidate(
-    choice: Mapping[str, Any], cells: Sequence[tuple[int, Cell]], frame: pl.DataFrame, metric: Metric
+    choice: Mapping[str, Any], cells: Sequence[tuple[int, Cell]], stored: Stored, metric: Metric
 ) -> Candidate:
-    rows = frame.filter(pl.col("cell").is_in([index for index, _ in cells]))
-    # A row without the metric, stored before it was asked for, is still to run.
-    rows = rows.filter(pl.col("status").is_in(FAILED) | pl.col(f"metric.{metric.name}").is_not_null())
+    frames = [stored[index] for index, _ in cells if index in stored]
+    if not frames:
+        planned = sum(cell.trials for _, cell in cells)
+        return Candidate(choice, worst(metric), planned, 0, 0, {}, {}, 0.0, {})
+    rows = pl.concat(frames)
+    failures = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
     failed = int(rows["status"].is_in(FAILED).sum())
     return Candidate(
         choice=choice,
-        score=_score(metric, rows, failed),
+        score=_score(metric, rows),
         n_planned=sum(cell.trials for _, cell in cells),
         n_attempted=len(rows),
         n_failed=failed,
+        reasons=dict(Counter(failures["reason"].to_list())),
+        examples=dict(zip(failures["reason"], failures["trial_id"], strict=True)),
         seconds=float(rows["seconds"].sum()),
         budget=budgets(rows),
     )
 
 
-def _score(metric: Metric, rows: pl.DataFrame, failed: int) -> float:
-    if metric.kind == "mean" and failed:
-        return worst(metric)  # a mean over what is left would favour what fails where it is hard
-    score = estimate(metric, values_of(rows, metric)).estimate
-    return worst(metric) if math.isnan(score) else score
+def _score(metric: Metric, rows: pl.DataFrame) -> float:
+    values = values_of(rows, metric)
+    if np.isnan(values).any():  # a mean over what is left would favour what fails where it is hard
+        return worst(metric)
+    return estimate(metric, values).estimate

@@ -27,6 +27,7 @@ methods:
   - {name: mle, params: {iterations: 40}}
   - {name: wgan, params: {iterations: 40}, select: {grid: {n_critic: [1, 2]}, metric: error, trials: 4}}
   - {name: wandering}
+  - {name: diverging, params: {iterations: 40}}
 metrics: [success, error]
 report: {metric: success, x: m}
 """
@@ -35,6 +36,7 @@ import random
 import numpy as np
 import torch
 from bench_core import Fit, Method, hookimpl
+from bench_core.engines.recovery import GradientMethod
 
 class Wandering(Method):
     '''Draws from global generators, raises on some trials, and gives NaN on others.'''
@@ -48,9 +50,16 @@ class Wandering(Method):
         answer[first < -1.5] = float("nan")
         return Fit(answer=answer)
 
+class Diverging(GradientMethod):
+    'Has an infinite loss on some trials, from the first step on.'
+    name = "diverging"
+    def objective(self, task):
+        far = task.trials["truth"][:, 0] > 1
+        return lambda theta: theta.square().sum(-1) / torch.where(far, 0.0, 1.0)
+
 @hookimpl
 def bench_register_methods():
-    return [Wandering]
+    return [Wandering, Diverging]
 """
 
 
@@ -107,6 +116,15 @@ def test_even_a_method_that_draws_from_global_generators_is_replayed(rows, repla
     outcome = replay(trial)
     assert outcome.code == 0, outcome
     assert re.search(rf"^status +{status}$", outcome.out, re.MULTILINE)
+
+
+def test_a_trial_that_failed_beside_others_is_replayed_without_them(rows, replay, tmp_path):
+    diverged = rows.filter(label="diverging", status="nan")
+    assert 0 < len(diverged) < 120  # its batch went on
+    outcome = replay(diverged["trial_id"][0], "--trace", "--output", str(tmp_path / "trace.csv"))
+    assert outcome.code == 0, outcome
+    assert "the loss became non-finite at step 1" in outcome.out
+    assert (tmp_path / "trace.csv").read_text().startswith("step,loss,error\n1,inf,")
 
 
 def _with_changed_row(stored: Path, tmp_path: Path, trial: str, *changes: pl.Expr) -> Path:
@@ -200,6 +218,91 @@ def test_what_cannot_be_replayed_is_a_message(stored, rows, replay, cli, tmp_pat
     assert outcome.code == 2
     assert "MMD does not take the stored parameters any more: rate: " in outcome.err
     assert replay(trial, "--output", "x.csv").code == 2
+
+
+def test_the_row_that_the_table_uses_is_the_one_to_compare_with(stored, rows, replay, tmp_path):
+    trial = _id(rows, label="mmd")
+    results = _with_changed_row(stored, tmp_path, trial, pl.lit("kept").alias("label"))
+    (path,) = results.glob("toy/*/trials.parquet")
+    frame = pl.read_parquet(path)
+    other = pl.col("metric.error") + 1, pl.lit("0" * 16).alias("method_digest")
+    pl.concat([frame, frame.filter(trial_id=trial).with_columns(*other)]).write_parquet(path)  # newer, of other code
+    outcome = replay(trial, "--results", str(results))
+    assert outcome.code == 0, outcome
+    assert "has changed" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pl.lit("{}").alias("spec"),
+        pl.lit("[]").alias("spec"),
+        pl.lit("{").alias("spec"),
+        pl.lit(0).alias("batch_size"),
+        pl.lit(10**9).alias("batch_size"),
+        pl.lit(None, pl.Int64).alias("batch_size"),
+        pl.lit(-1).alias("repeat"),
+    ],
+    ids=str,
+)
+def test_a_row_that_no_run_has_written_is_a_message(stored, rows, replay, tmp_path, change):
+    trial = _id(rows, label="mmd")
+    outcome = replay(trial, "--results", str(_with_changed_row(stored, tmp_path, trial, change)))
+    assert outcome.code == 2
+    assert "is not one that a run has written" in outcome.err
+
+
+def test_what_a_row_says_is_shown_and_not_obeyed(stored, rows, replay, tmp_path):
+    trial = _id(rows, label="mmd")
+    hostile = pl.lit("\x1b]0;pwn\x07x").alias("problem")
+    outcome = replay(trial, "--results", str(_with_changed_row(stored, tmp_path, trial, hostile)))
+    assert "\x1b" not in outcome.out
+    assert "\\x1b]0;pwn" in outcome.out
+
+
+SLOW = """
+name: slow
+title: Slow
+trials: 1
+timeout: 0.3
+problems: [{name: gaussian_mean}]
+methods: [{name: sleepy}, {name: choosy}, {name: truth}]
+metrics: [error]
+"""
+SLEEPY = """
+import time
+from bench_core import Fit, Method, hookimpl
+
+class Sleepy(Method):
+    'Sleeps.'
+    name = "sleepy"
+    def fit(self, trials):
+        time.sleep(60)
+
+class Choosy(Method):
+    'Wants what is not there.'
+    name = "choosy"
+    needs = frozenset({"pictures"})
+    def fit(self, trials):
+        raise AssertionError
+
+@hookimpl
+def bench_register_methods():
+    return [Sleepy, Choosy]
+"""
+
+
+def test_a_timeout_is_replayed_and_a_skipped_trial_is_told(project, cli):
+    project({"slow.yaml": SLOW, "extra/sleepy.py": SLEEPY})
+    assert cli("run", "slow.yaml", "--plugin-dir", "extra", "--quiet").code == 1
+    assert cli("export", "--plugin-dir", "extra", "--output", "all.parquet").code == 0
+    ids = dict(pl.read_parquet("all.parquet").select("label", "trial_id").rows())
+    slow = cli("replay", ids["sleepy"], "--plugin-dir", "extra")
+    assert slow.code == 0, slow
+    assert "took longer than 0.3 s alone" in slow.out
+    skipped = cli("replay", ids["choosy"], "--plugin-dir", "extra")
+    assert skipped.code == 2
+    assert "never ran: it was skipped, since gaussian_mean has no pictures" in skipped.err
 
 
 def test_an_older_run_is_searched_too(rows, replay, cli):

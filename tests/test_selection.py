@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bench_core.errors import SuiteError
 from bench_core.plan import make_plan
 from bench_core.results import load_results
 from bench_core.selection import Selection, select
@@ -124,6 +125,9 @@ def chosen(folder, plugins) -> Callable[..., Selection]:
         schema = {"cell": pl.Int64, "repeat": pl.Int64, "status": pl.String, "metric.error": pl.Float64}
         frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
             seconds=pl.lit(0.5),
+            split=pl.lit("select"),
+            reason=pl.when(pl.col("status") != "ok").then(pl.col("status")),
+            trial_id=pl.format("{}-{}", "cell", "repeat"),
             **{"budget.gradient_steps": pl.lit(60), "metric.success": (pl.col("metric.error") < 0.2).cast(pl.Float64)},
         )
         (selection,) = select(plan, frame, {name: plugins.metrics.get(name) for name in ("error", "success")})
@@ -251,6 +255,86 @@ def test_method_limits_the_selection_too_and_trials_do_not_touch_it(folder, benc
         rows.group_by("label", "split").len().select(pl.concat_str("label", "split", separator=" "), "len").rows()
     )
     assert counts == {"truth main": 6, "mmd-tuned main": 6, "mmd-tuned select": 80}
+
+
+FLAKY = """
+from bench_core.engines.recovery import GradientMethod
+from bench_core import hookimpl
+class Flaky(GradientMethod):
+    'Does not take a learning rate of 0.1.'
+    name = "flaky"
+    def objective(self, task):
+        if self.lr == 0.1:
+            raise RuntimeError("too bold")
+        return lambda theta: (theta - task.observed.mean(-2)).square().sum(-1)
+@hookimpl
+def bench_register_methods():
+    return [Flaky]
+"""
+
+
+def test_failed_holdout_trials_have_a_reason_and_are_no_failed_run(project, bench):
+    project({"tuned.yaml": SUITE.replace("name: mmd\n    label", "name: flaky\n    label"), "extra/flaky.py": FLAKY})
+    out = bench("run", "tuned.yaml", "--plugin-dir", "extra").out
+    assert "lr=0.0001, iterate=" in out
+    assert "40 holdout trials: 40 × RuntimeError: too bold (bench replay " in " ".join(out.split())
+    latex = bench("report", "--plugin-dir", "extra", "--format", "latex").out
+    assert r"failed & 40 holdout trials: 40 $\times$ RuntimeError: too bold" in latex
+    assert "tuning.settings,tuning.trials" in bench("report", "--plugin-dir", "extra", "--format", "csv").out
+
+
+PICKY = """
+import torch
+from bench_core import hookimpl
+from bench_core.metrics import MeasuredMetric
+class Far(MeasuredMetric):
+    'Infinite where the answer is far away.'
+    name, kind, direction = "far", "mean", "lower"
+    def measure(self, trials, fit):
+        error = trials.problem.error(fit.answer, trials["truth"])
+        return torch.where(error > 0.5, torch.inf, error)
+class Pictures(MeasuredMetric):
+    'Of pictures.'
+    name, kind, direction, needs = "pictures", "mean", "lower", frozenset({"images"})
+    def measure(self, trials, fit):
+        raise AssertionError
+@hookimpl
+def bench_register_metrics():
+    return [Far(), Pictures()]
+"""
+
+
+def test_a_setting_with_infinite_values_is_not_chosen_by_the_mean_of_the_rest(project, bench):
+    text = SUITE.replace("metric: error, trials", "metric: far, trials")
+    project({"tuned.yaml": text.replace("[success, error]", "[success, error, far]"), "extra/picky.py": PICKY})
+    bench("run", "tuned.yaml", "--plugin-dir", "extra", "--method", "mmd-tuned", "--trials", "1")
+    (suite,) = json.loads(bench("report", "--plugin-dir", "extra", "--format", "json").out)
+    (selection,) = suite["selections"]
+    bold = next(each for each in selection["candidates"] if each["choice"] == {"lr": 0.0001, "iterate": "last"})
+    assert bold["n_failed"] > 0
+    assert bold["score"] is None  # infinitely bad
+
+
+def test_a_metric_that_no_problem_has_cannot_choose(project, bench):
+    text = SUITE.replace("metric: error, trials", "metric: pictures, trials")
+    text = text.replace("[success, error]", "[success, error, pictures]")
+    project({"tuned.yaml": text, "extra/picky.py": PICKY})
+    err = bench("run", "tuned.yaml", "--plugin-dir", "extra", code=2).err
+    assert "tuned.yaml:12: methods[1].select.metric: no problem of this suite has the metric 'pictures'" in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lr: [0.0001, 0.1]", f"lr: {[k / 1000 for k in range(1, 3000)]}", "required at most 10,000 cells"),
+        ("trials: 10}", "trials: 10000000}", "required at most 10,000,000 trials in all cells together"),
+        ("trials: 20\n", "trials: 2000000\n", "required at most 10,000,000 trials in all cells together"),
+    ],
+)
+def test_what_a_selection_asks_for_is_bounded_before_it_is_planned(project, plugins, old, new, message):
+    folder = project({"tuned.yaml": SUITE.replace(old, new, 1)})
+    with pytest.raises(SuiteError, match=message):
+        make_plan(load_suite(folder / "tuned.yaml"), plugins)
 
 
 def test_a_selection_that_has_not_begun_is_not_shown(folder, bench):

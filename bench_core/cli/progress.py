@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from bench_core.cli.common import note
 from bench_core.cli.cost import seconds_per_trial
@@ -46,7 +47,10 @@ class _Tally:
     share: float = 0.0
     """Of the batch under way."""
     values: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    timed: int = 0
+    """Trials whose seconds are known."""
+    seconds: float = 0.0
+    """Of those together."""
 
     @property
     def left(self) -> int:
@@ -55,7 +59,7 @@ class _Tally:
     @property
     def cost(self) -> float | None:
         """Seconds per trial, where known."""
-        return float(np.mean(self.seconds)) if self.seconds else None
+        return self.seconds / self.timed if self.timed else None
 
 
 class Progress:
@@ -79,9 +83,17 @@ class Progress:
             if repeats
         }
         again = {index: set(missing[index]) for index in tallies}
-        for row in results.frame.iter_rows(named=True) if tallies else ():
-            tally = tallies.get(row["cell"])
-            if tally is not None and row["repeat"] not in again[row["cell"]]:
+        columns = [
+            "cell",
+            "repeat",
+            "status",
+            "seconds",
+            *(name for name in results.frame.columns if "metric." in name),
+        ]
+        stored = results.frame.filter(pl.col("cell").is_in(list(tallies))).select(columns)
+        for row in stored.iter_rows(named=True):
+            tally = tallies[row["cell"]]
+            if row["repeat"] not in again[row["cell"]]:
                 tally.stored += 1
                 self._count(tally, row)
         self.tallies = tallies  # at once, since another thread may be drawing
@@ -106,7 +118,8 @@ class Progress:
         failed = row["status"] in FAILED
         tally.failed += failed
         if row.get("seconds") is not None:
-            tally.seconds.append(row["seconds"])
+            tally.timed += 1
+            tally.seconds += row["seconds"]
         value = value_of_failure(self._metric) if failed else tally.read(row)
         if value is not None:
             tally.values.append(value)
@@ -121,12 +134,16 @@ class Progress:
 
     def remaining(self) -> float | None:
         """Return the seconds left, guessing what cells cost of which no trial is finished; None where that is vain."""
-        left = [self.remaining_of(tally) for tally in self.tallies.values() if tally.left]
+        known = self.known()
+        left = [self.remaining_of(tally, known) for tally in self.tallies.values() if tally.left]
         return None if None in left else sum(seconds or 0.0 for seconds in left)
 
-    def remaining_of(self, tally: _Tally) -> float | None:
+    def known(self) -> list[tuple[Cell, float]]:
+        """Return the cells of which trials are finished, with the seconds of one."""
+        return [(each.cell, each.cost) for each in self.tallies.values() if each.cost is not None]
+
+    def remaining_of(self, tally: _Tally, known: Sequence[tuple[Cell, float]]) -> float | None:
         """Return the seconds that a cell will still take when all workers share it."""
-        known = [(each.cell, each.cost) for each in self.tallies.values() if each.cost is not None]
         seconds = seconds_per_trial(tally.cell, known)
         return None if seconds is None else tally.left * seconds / self._workers
 
@@ -201,6 +218,7 @@ class LiveProgress(Progress):
         # Those furthest from their end first: they are the ones that one waits for.
         shown = sorted(open_cells, key=lambda tally: -tally.left * (tally.cost or 0))[:room]
         shown = [tally for tally in open_cells if any(tally is each for each in shown)]
+        known = self.known()
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("cell", no_wrap=True)
         for column in ("trials", "failed", f"{self._metric.name} so far [95 %]", "left"):
@@ -208,7 +226,7 @@ class LiveProgress(Progress):
         for tally in shown:
             under_way = f" +{tally.share:.0%}" if tally.share else ""
             trials = f"{tally.stored + tally.done}/{tally.stored + tally.todo}{under_way}"
-            left = self.remaining_of(tally)
+            left = self.remaining_of(tally, known)
             time_left = "" if left is None else duration(left)
             table.add_row(Text(self.name(tally)), trials, str(tally.failed or ""), self.estimate(tally), time_left)
         finished = len(self.tallies) - len(open_cells)

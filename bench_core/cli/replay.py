@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,8 @@ def replay(
     from bench_core.errors import BenchError
     from bench_core.replay import replay as run_again
 
+    if rtol is not None and not math.isfinite(rtol):
+        raise BenchError(f"--rtol: required a finite number ≥ 0, got {rtol}")
     if output is not None and not trace:
         raise BenchError("--output is where --trace writes; give --trace as well")
     plugins = open_plugins(plugin_dir, block)
@@ -84,6 +87,7 @@ def _plain(value: Any) -> Any:
 
 def _as_text(done: Replay) -> str:
     from bench_core.report.table import settings
+    from bench_core.yamlfile import visible
 
     row = done.stored
     spec = json.loads(row["spec"])
@@ -104,7 +108,7 @@ def _as_text(done: Replay) -> str:
         lines.append(f"{'reason':<{width}}  {_shown(done.replayed['reason'])}")
     if "path.step" in done.compared:
         lines.append(_path_line(done, differing))
-    return "\n".join([*lines, _verdict(done)])
+    return visible("\n".join([*lines, _verdict(done)]), keep="\n")  # rows and folders may come from anywhere
 
 
 def _path_line(done: Replay, differing: set[str]) -> str:
@@ -114,9 +118,7 @@ def _path_line(done: Replay, differing: set[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    from bench_core.yamlfile import visible
-
-    return "–" if value is None else visible(str(value))
+    return "–" if value is None else " ".join(str(value).split())
 
 
 def _verdict(done: Replay) -> str:

@@ -125,9 +125,10 @@ def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> in
 
     with watcher(suite, plugins, options, quiet=quiet, terminal=sys.stderr.isatty()) as watch:
         results = run_suite(suite, plugins, options, watch)
+    for path in results.set_aside:
+        note(f"warning: {path} could not be read and was set aside; its trials ran again", color="yellow")
     for path in results.damaged:
-        what = "is damaged; run the same command again" if path.exists() else "could not be read and was set aside"
-        note(f"warning: {path} {what}; its trials run again", color="yellow")
+        note(f"warning: {path} is damaged; its trials are missing, and run again with the same command", color="yellow")
     print_summaries(plugins, [summarise(results, plugins)], "rich")
     reported = results.frame.filter(results.frame["split"] == "main")
     return int(reported["status"].is_in(FAILED).sum())

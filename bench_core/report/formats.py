@@ -125,7 +125,7 @@ def _tuning(summary: Summary) -> Table:
     grid.add_column("score", justify="right", no_wrap=True)
     for each in table.tuned(summary):
         rows = [(each.label, each.chosen, each.score), ("  runner-up", each.runner_up, each.runner_up_score)]
-        rows += [(f"  by {each.metric}", each.grid, ""), ("  cost", each.cost, "")]
+        rows += [(f"  by {each.metric}", each.grid, ""), ("  cost", each.cost, ""), ("  failed", each.failed, "")]
         for index, row in enumerate(row for row in rows if row[1]):
             grid.add_row(*map(Text, row), style="" if not index else "dim")
         grid.add_section()
@@ -182,12 +182,19 @@ def _lines(summary: Summary, metric: str) -> Iterator[tuple[Entry, list[str]]]:
 def _markdown_tuning(summary: Summary) -> list[str]:
     if not summary.selections:
         return []
-    header = ["label", "chosen on holdout trials", "score", "runner-up", "its score", "by", "grid", "cost"]
-    lines = [_row(header), _row(["---"] * len(header))]
-    for each in table.tuned(summary):
-        cells = [each.label, each.chosen, each.score, each.runner_up, each.runner_up_score]
-        lines.append(_row([_cell(cell) for cell in [*cells, each.metric, each.grid, each.cost]]))
+    lines = [_row(TUNING_HEADER), _row(["---"] * len(TUNING_HEADER))]
+    lines += [_row(map(_cell, cells)) for cells in _tuning_lines(summary)]
     return [*lines, ""]
+
+
+TUNING_HEADER = ["label", "chosen on holdout trials", "score", "runner-up", "its score", "by", "grid", "cost", "failed"]
+
+
+def _tuning_lines(summary: Summary) -> list[list[str]]:
+    return [
+        [t.label, t.chosen, t.score, t.runner_up, t.runner_up_score, t.metric, t.grid, t.cost, t.failed]
+        for t in table.tuned(summary)
+    ]
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -232,7 +239,17 @@ def _latex(summary: Summary, metric: str) -> str:
     lines += [r"\bottomrule", r"\end{tabular}", ""]
     shared = table.constants(summary, metric)
     lines += [_tex(note) for note in [*([f"{shared}."] if shared else []), *table.notes(summary, metric)]]
-    return "\n".join([*lines, r"\end{table}", ""])
+    return "\n".join([*lines, r"\end{table}", "", *_latex_tuning(summary)])
+
+
+def _latex_tuning(summary: Summary) -> list[str]:
+    if not summary.selections:
+        return []
+    lines = [r"\begin{table}", r"\caption{Hyper-parameters}", r"\begin{tabular}{ll}", r"\toprule"]
+    for cells in _tuning_lines(summary):
+        shown = [(name, cell) for name, cell in zip(TUNING_HEADER, cells, strict=True) if cell]
+        lines += [_tex_row(map(_tex, pair)) for pair in shown] + [r"\midrule"]
+    return [*lines[:-1], r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
 
 
 def _tex_row(cells: Iterable[str]) -> str:
@@ -273,6 +290,8 @@ class CsvFormat(Format):
             "level": lambda entry: entry.level,
             "interval": lambda entry: entry.interval,
             "verdict": table.verdict,
+            "tuning.settings": lambda entry: entry.tuning.settings if entry.tuning else "",
+            "tuning.trials": lambda entry: entry.tuning.trials if entry.tuning else "",
             "seconds": lambda entry: entry.seconds,
         }
         writer = csv.writer(text, lineterminator="\n")

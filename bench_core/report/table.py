@@ -190,11 +190,24 @@ class Tuned:
     runner_up: str
     runner_up_score: str
     cost: str
+    failed: str
 
 
 def tuned(summary: Summary) -> list[Tuned]:
     """Return grid, winner, runner-up and cost of every label whose hyper-parameters are chosen on holdout trials."""
     return [_tuned(selection, summary) for selection in summary.selections]
+
+
+def _failed_holdouts(selection: Selection) -> str:
+    failures = sum(each.n_failed for each in selection.candidates)
+    reasons = list(selection.reasons.items())[:2]
+    shown = (f"{count} × {_on_one_line(reason):.100} (bench replay {trial})" for reason, (count, trial) in reasons)
+    return f"{failures} holdout trials: {'; '.join(shown)}" if failures else ""
+
+
+def _score(value: float) -> str:
+    """Return a score with one digit more than a table's estimates: settings are often close."""
+    return f"{value:.4g}" if math.isfinite(value) else number(value)
 
 
 def _tuned(selection: Selection, summary: Summary) -> Tuned:
@@ -204,7 +217,6 @@ def _tuned(selection: Selection, summary: Summary) -> Tuned:
     names = [name for name in BUDGETS if name in spent] + sorted(spent.keys() - BUDGETS)
     costs = [f"{selection.n_attempted} trials", duration(selection.seconds)]
     costs += [f"{count(spent[name])} {BUDGETS.get(name, name)}" for name in names]
-    failures = sum(each.n_failed for each in selection.candidates)
     ranking = selection.ranking if selection.winner else []
     best, second = [*ranking, None, None][:2]
     unfinished = f"not yet: {selection.n_attempted} of {selection.n_planned} holdout trials are stored"
@@ -214,10 +226,11 @@ def _tuned(selection: Selection, summary: Summary) -> Tuned:
         metric=f"{CENTRES[kind]} {selection.metric}" if kind else selection.metric,
         grid=f"{' × '.join(axes)} ({settings_tried} settings, {selection.trials} trials per problem)",
         chosen=settings(best.choice) if best else unfinished,
-        score=number(best.score) if best else "",
+        score=_score(best.score) if best else "",
         runner_up=settings(second.choice) if second else "",
-        runner_up_score=number(second.score) if second else "",
-        cost=", ".join(costs) + (f"; {failures} failed" if failures else ""),
+        runner_up_score=_score(second.score) if second else "",
+        cost=", ".join(costs),
+        failed=_failed_holdouts(selection),
     )
 
 

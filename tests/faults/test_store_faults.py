@@ -76,7 +76,7 @@ def test_a_fault_costs_nothing_that_was_stored_and_the_same_command_goes_on(begu
 
     (toy.folder / FAULT).unlink()
     said = toy.finish()
-    assert ("could not be read and was set aside; its trials run again" in said) == bool(damaged_kinds_of(said))
+    assert ("could not be read and was set aside; its trials ran again" in said) == bool(damaged_kinds_of(said))
     assert bool(damaged_kinds_of(said)) == bool(expected_damage(fault))
     assert toy.export().equals(undisturbed)
     assert_tidy(toy)
