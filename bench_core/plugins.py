@@ -17,6 +17,7 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -190,11 +191,28 @@ def load_plugins(sources: PluginSources) -> Plugins:
             if not builtin:
                 plugins.failures.append(PluginFailure(name, source, "a plugin of this name is already loaded"))
             continue
-        _load_one(plugins, name, source, builtin, version, load)
+        with _same_folder():
+            _load_one(plugins, name, source, builtin, version, load)
     # Ours first: a stranger's plugin cannot take the name of a built-in method away.
     for info in sorted(plugins.loaded, key=lambda info: not info.builtin):
-        _collect(plugins, info)
+        with _same_folder():
+            _collect(plugins, info)
     return plugins
+
+
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Come back to the current folder after the block: a plugin may leave it, and paths of the user's start there."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was removed
+        folder = None
+    try:
+        yield
+    finally:
+        if folder is not None:
+            with suppress(OSError):
+                os.chdir(folder)
 
 
 def _check_exists(name: str, known: Sequence[str]) -> None:

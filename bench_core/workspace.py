@@ -148,6 +148,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:  # a network file system may know no such thing for folders
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(folder)
 

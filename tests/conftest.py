@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,14 @@ REPO = Path(__file__).resolve().parent.parent
 # A busy machine is no failure, and a gate gives the same verdict on the same code: fuzzing at random is for a person.
 settings.register_profile("bench", deadline=None, derandomize=True)
 settings.load_profile("bench")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hears_ctrl_c() -> Iterator[None]:
+    """As on a terminal: what runs in the background, under nohup or in CI, starts deaf, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 import torch
 
 from bench_core.errors import BenchError
-from bench_core.workspace import Workspace
+from bench_core.workspace import Workspace, write_atomically
 
 TENSORS = {
     "weights": torch.arange(12, dtype=torch.float32).reshape(3, 4),
@@ -139,3 +140,16 @@ def test_without_a_folder_nothing_is_kept():
     workspace.clear_checkpoint()
     assert workspace.load_checkpoint() is None
     assert workspace.artifact("curve.txt") is None
+
+
+def test_a_file_system_that_cannot_sync_folders_is_no_fault(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def files_only(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    write_atomically(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
+import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench_core.errors import BenchError
+from bench_core.errors import BenchError, PluginError
 from bench_core.execute import failure, memory
 from bench_core.execute.guard import guarded
 from bench_core.execute.interrupt import Stop
@@ -27,15 +27,20 @@ if TYPE_CHECKING:
 
     from bench_core.execute.memory import Share
     from bench_core.methods import Method
-    from bench_core.plugins import Plugins
+    from bench_core.plugins import Offers, Plugins
     from bench_core.problems import Problem
 
 Row = dict[str, Any]
 Progress = Callable[[float], None]
+T = TypeVar("T")
 
 
 class TimeoutExceeded(BaseException):
     """The batch took longer than its limit. No ``Exception``: a method's own ``except`` must not catch it."""
+
+
+class DeviceLostError(BenchError):
+    """The GPU serves this process no more, whatever the next batch does."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,15 @@ def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = l
     except (BenchError, TimeoutExceeded, Stop):  # the user's to put right, or to decide; no outcome of a trial
         raise
     except BaseException as error:  # whatever a method raises is an outcome of its trials, SystemExit included
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BenchError(f"no room to write to: {error}; make room, then run the same command again") from None
+        if (full := failure.no_room(error)) is not None:
+            words = failure.reason(failure.message(full))
+            raise BenchError(f"no room to write to: {words}; make room, then run the same command again") from None
         exhausted = memory.is_exhausted(error)
         reason, trace = failure.describe(error)
         if exhausted and setting.memory is not None:
             reason = failure.reason(f"out of memory, it needs more than {setting.memory} ({reason})")
+        if not exhausted and _is_lost(setting.device):
+            raise DeviceLostError(f"the GPU does not answer any more, see its driver's log; after {reason}") from None
     # Only now, as the exception held on to the tensors of the batch.
     if exhausted and job.width > 1:
         parts = _narrower(job, setting)
@@ -91,6 +99,22 @@ def run_job(job: Job, plugins: Plugins, setting: Setting, progress: Progress = l
 def failed_row(job: Job, status: str, reason: str, trace: str | None = None) -> Row:
     """Return the row of the only trial of ``job``, which failed."""
     return {**_identity(job, job.repeats[0]), "status": status, "reason": reason, "traceback": trace}
+
+
+def _is_lost(device: str) -> bool:
+    """Return whether ``device`` is a GPU that serves this process no more, as after an illegal access to memory."""
+    import torch
+
+    if device == "cpu":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+        torch.zeros(1, device=device)
+    except torch.OutOfMemoryError:
+        return False
+    except RuntimeError:
+        return True
+    return False
 
 
 def _narrower(job: Job, setting: Setting) -> list[Job]:
@@ -108,8 +132,8 @@ def _narrower(job: Job, setting: Setting) -> list[Job]:
 
 def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> list[Row]:
     cell = job.cell
-    problem = plugins.problems.get(cell.problem)(**cell.problem_params)
-    method = plugins.methods.get(cell.method)(**cell.method_params)
+    problem = _offered(plugins, plugins.problems, cell.problem)(**cell.problem_params)
+    method = _offered(plugins, plugins.methods, cell.method)(**cell.method_params)
     started = time.perf_counter()
     drawn = {repeat: problem.draw(Streams(*cell.data_path(repeat)), setting.data) for repeat in job.repeats}
     digests = {repeat: _digest(arrays) for repeat, arrays in drawn.items()}
@@ -119,7 +143,7 @@ def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> li
     fit = _fit(method, trials)
     failures = {**problem.failures(trials, fit), **fit.failures}  # first, as it checks what the metrics rely on
     measured = _measure(cell.metrics, plugins, trials, fit)
-    failures = {**_not_numbers(cell.metrics, measured), **failures}
+    failures = {**_not_numbers(cell.metrics, plugins, measured), **failures}
     _synchronise(trials)
     seconds = (time.perf_counter() - started) / len(job.repeats)
     rows = []
@@ -127,13 +151,21 @@ def _run(job: Job, plugins: Plugins, setting: Setting, progress: Progress) -> li
         slot = repeat % job.width
         row = _identity(job, repeat) | {"seconds": seconds, "data_digest": digests[repeat]}
         row |= {f"budget.{name}": _at(count, slot) for name, count in fit.budget.items()}
-        row |= _path(fit, slot)
+        # A failed trial's path may end early or late, as its neighbours go on; a trace is of one trial alone.
+        row |= _path(fit, slot) if setting.trace or slot not in failures else {}
         if slot in failures:
             row |= {"status": "nan", "reason": failure.reason(str(failures[slot]))}
         else:
             row |= {"status": "ok", **{f"metric.{name}": float(values[slot]) for name, values in measured.items()}}
         rows.append(row)
     return rows
+
+
+def _offered(plugins: Plugins, offers: Offers[T], name: str) -> T:
+    try:
+        return offers.get(name)
+    except PluginError as error:  # it was there when the run was planned: say what failed to load here
+        raise PluginError(f"{error}{plugins.why_missing(name)}") from None
 
 
 def _identity(job: Job, repeat: int) -> Row:
@@ -244,13 +276,16 @@ def _measure(names: Sequence[str], plugins: Plugins, trials: Trials, fit: Fit) -
     return {name: values.tolist() for name, values in measured.items()}
 
 
-def _not_numbers(names: Sequence[str], measured: Mapping[str, Sequence[float]]) -> dict[int, str]:
-    """Return slot -> reason where a metric of the suite is NaN: such a trial has failed, it does not just leave."""
+def _not_numbers(names: Sequence[str], plugins: Plugins, measured: Mapping[str, Sequence[float]]) -> dict[int, str]:
+    """Return slot -> reason where a metric of the suite is NaN: such a trial has failed, it does not just leave.
+
+    So has one with an infinite value of a metric whose mean is taken.
+    """
     return {
-        slot: f"the metric {name} is not a number"
+        slot: f"the metric {name} is {'not a number' if math.isnan(value) else 'infinite'}"
         for name in names
         for slot, value in enumerate(measured[name])
-        if math.isnan(value)
+        if math.isnan(value) or (math.isinf(value) and plugins.metrics.get(name).kind == "mean")
     }
 
 
@@ -262,7 +297,7 @@ def _synchronise(trials: Trials) -> None:
 
 
 def _at(count: int | torch.Tensor, slot: int) -> int:
-    found = count if isinstance(count, int) else int(count[slot])
+    found = int(count) if isinstance(count, int | numbers.Integral) else int(count[slot])
     if abs(found) >= 1 << 63:
         raise ValueError(f"a budget must be an integer of 64 bits, got {found:.3g}")
     return found

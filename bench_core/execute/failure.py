@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import traceback
 
 from bench_core.yamlfile import visible
 
-__all__ = ["describe", "message", "reason"]
+__all__ = ["describe", "message", "no_room", "reason"]
 
 KEPT = "\n\t"
 """Characters that are no print and stay: reasons and tracebacks have lines."""
+_NO_ROOM = re.compile("No space left on device|Disk quota exceeded", re.I)
 LONGEST_REASON = 2_000
 LONGEST_TRACEBACK = 20_000
 """Characters that are stored: a method may raise a message as long as its data."""
@@ -34,6 +37,23 @@ def message(error: BaseException) -> str:
         return str(error)
     except Exception as worse:
         return f"(its message raised {type(worse).__name__})"
+
+
+def no_room(error: BaseException) -> BaseException | None:
+    """Return what says that a disk is full, or a quota, or shared memory: ``error`` or what has led to it."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or any(each is other for other in seen):
+            continue
+        if isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT):
+            return each
+        if _NO_ROOM.search(message(each)):  # libraries in C and Rust have errors of their own
+            return each
+        seen.append(each)
+        waiting += [each.__context__, each.__cause__]
+    return None
 
 
 def _traceback(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ def _kept() -> Iterator[tuple[Callable[[], Any], Callable[[Any], object]]]:
     """Yield how to read and write what has no standard value and is kept as it is."""
     yield _folder, _enter
     yield _environment, _replace_environment
+    yield lambda: list(warnings.filters), _replace_filters
+    yield lambda: warnings.showwarning, partial(setattr, warnings, "showwarning")
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             yield partial(signal.getsignal, number), partial(signal.signal, number)
@@ -112,6 +115,12 @@ def _replace_environment(variables: dict[bytes, bytes]) -> None:
     os.environb.update(variables)
 
 
+def _replace_filters(filters: list[Any]) -> None:
+    # Not catch_warnings, at whose end every module forgets what it has warned of: once per batch is too often.
+    warnings.resetwarnings()
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
 def _seed(job: Job) -> int:
     """Return the 32-bit seed of the global generators: all parts of a batch, and its replay, have the same."""
     return stable_hash(canonical([job.cell.noise_path(job.repeats[0] // job.width), job.width, "globals"]), bits=32)
@@ -132,6 +141,7 @@ def _seeded(seed: int, device: str) -> Iterator[None]:
     legacy: Any = np.random  # its stubs lack some functions
     bits, drawn, python = legacy.get_bit_generator(), legacy.get_state(legacy=False), random.getstate()
     try:
+        legacy.set_bit_generator(legacy.MT19937(0))  # the process's may be of a kind that has no such seed
         for generator in generators:  # not torch.manual_seed, which writes a stack trace down for devices not yet used
             generator.manual_seed(seed)
         legacy.seed(seed)
@@ -181,7 +191,7 @@ def _switches() -> tuple[_Switch, ...]:
         _Switch(lambda: cudnn.benchmark, partial(setattr, cudnn, "benchmark"), False),
         _Switch(lambda: cudnn.deterministic, partial(setattr, cudnn, "deterministic"), False),
         *(_autocast(device) for device in ("cpu", "cuda")),
-        *_precisions(),
+        _precisions(),
         _Switch(np.geterr, lambda value: np.seterr(**value), numpy_errors),
     )
 
@@ -204,16 +214,30 @@ def _autocast(device: str) -> _Switch:
     )
 
 
-def _precisions() -> Iterator[_Switch]:
-    """Yield the precision of float32 matrix products, per backend where torch has such a setting (2.9 and later)."""
+def _precisions() -> _Switch:
+    """Return the precision of float32 matrix products: of all backends, and each one's own, which torch has since 2.9.
+
+    The one for all is None where torch refuses to tell, since the backends differ.
+    """
     import torch
 
     backends: list[Any] = [torch.backends.mkldnn, torch.backends.cuda]
     found = [each.matmul for each in backends if hasattr(getattr(each, "matmul", None), "fp32_precision")]
-    for backend in found:
-        yield _Switch(partial(_precision, backend), partial(setattr, backend, "fp32_precision"), "ieee")
-    if not found:
-        yield _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest")
+
+    def read() -> tuple[str | None, ...]:
+        try:
+            common: str | None = torch.get_float32_matmul_precision()
+        except RuntimeError:
+            common = None
+        return common, *(_precision(backend) for backend in found)
+
+    def write(value: tuple[str | None, ...]) -> None:
+        torch.set_float32_matmul_precision(value[0] or "highest")  # first, as it sets the backends', too
+        for backend, precision in zip(found, value[1:], strict=True):
+            if _precision(backend) != precision:
+                backend.fp32_precision = precision
+
+    return _Switch(read, write, ("highest", *("ieee" for _ in found)))
 
 
 def _precision(backend: Any) -> str:

@@ -9,17 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench_core.execute import cgroups
 from bench_core.execute.failure import message
 
-__all__ = ["Share", "is_exhausted", "limit", "share_of", "usable"]
+__all__ = ["Share", "is_exhausted", "limit", "offer_first", "share_of", "usable"]
 
 RESERVE = 0.1
 """Part of the memory that no worker gets: the main process and everyone else."""
+FLOOR = 4 << 30
+"""Bytes that each worker may use all the same, where the machine has twice as much: few need their share at once."""
 FIRST_TO_GO = 800
 """Badness of a worker for the kernel's out-of-memory killer (0 to 1000): the main process must not be its choice."""
 GIB = 1 << 30
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _REFUSALS = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|bad_alloc|std::length_error", re.I
 )
@@ -43,19 +45,26 @@ class Share:
 def share_of(workers: int) -> Share | None:
     """Return what each of ``workers`` processes may use, or None where the memory of the machine is unknown."""
     found = usable()
-    return None if found is None else Share(int(found * (1 - RESERVE)) // workers, workers)
+    if found is None:
+        return None
+    # Many cores and little memory: a worker whose share is less than what torch and the data take is of no use.
+    return Share(max(int(found * (1 - RESERVE)) // workers, min(found // 2, FLOOR)), workers)
 
 
-def usable(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/proc/self/cgroup")) -> int | None:
+def usable(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = cgroups.OWN) -> int | None:
     """Return the bytes that this process and its children may use: the machine's, or what its container allows."""
-    known = [*_total(meminfo), *_limits(cgroup)]
+    known = [*_total(meminfo), *cgroups.memory(cgroup)]
     return min(known) if known else None
 
 
-def limit(share: Share | None) -> None:
-    """Refuse this process more private memory than its share, and offer it first where the machine runs out."""
+def offer_first() -> None:
+    """Offer this process first where the machine runs out of memory."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write(str(FIRST_TO_GO))
+
+
+def limit(share: Share | None) -> None:
+    """Refuse this process more private memory than it has by now and its share."""
     if share is None:
         return
     with suppress(ImportError, OSError, ValueError):
@@ -87,21 +96,3 @@ def _total(meminfo: Path) -> Iterator[int]:
     with suppress(OSError, ValueError, IndexError):
         lines = meminfo.read_text(encoding="ascii").splitlines()
         yield from (int(line.split()[1]) << 10 for line in lines if line.startswith("MemTotal:"))
-
-
-def _limits(cgroup: Path) -> Iterator[int]:
-    """Yield the limits of the control groups, of both versions, that this process is in, and of those above."""
-    try:
-        lines = cgroup.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root, name = (_CGROUPS / "memory", "memory.limit_in_bytes") if controllers else (_CGROUPS, "memory.max")
-        own = root / path.lstrip("/")
-        # Inside a container the path may be the host's: then only the root exists, and it is the container's.
-        for folder in [own, *(parent for parent in own.parents if parent.is_relative_to(root))]:
-            with suppress(OSError, ValueError):  # no such file, or "max"
-                yield int((folder / name).read_text(encoding="ascii"))

@@ -16,13 +16,21 @@ from pathlib import Path
 __all__ = ["kill_group"]
 
 
-def kill_group(process: int) -> None:
-    """Kill ``process`` and all of its group, whose leader it is, at once; no error where nothing of it is left."""
+def kill_group(process: int, *, reaped: bool = False) -> None:
+    """Kill ``process`` and all of its group, whose leader it is, at once; no error where nothing of it is left to kill.
+
+    Args:
+        process: its id.
+        reaped: it is known to have ended; its id may be another's by now, but no other group's while its own exists.
+    """
     try:
         os.killpg(process, signal.SIGKILL)
     except ProcessLookupError:
-        with suppress(ProcessLookupError):  # a worker that has no group of its own yet
-            os.kill(process, signal.SIGKILL)
+        if not reaped:
+            with suppress(ProcessLookupError, PermissionError):  # a worker that has no group of its own yet
+                os.kill(process, signal.SIGKILL)
+    except PermissionError:  # all that is left runs as another user
+        pass
 
 
 def _end_children(server: int) -> None:

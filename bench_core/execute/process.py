@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from multiprocessing import connection, forkserver, resource_tracker
@@ -36,6 +36,8 @@ PRELOAD = [
     "bench_core.report.formats",
 ]
 """What the fork server imports once, so that a new worker costs milliseconds."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read the size of their thread pools from when they are loaded."""
 SENT_WITHIN = 1.0
 """Seconds that we wait for a worker to take a job."""
 KILLED_WITHIN = 5.0
@@ -105,10 +107,10 @@ class WorkerProcess:
         self.job: Job | None = None
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
-        self._process = _process((theirs, sources, setting))
-        self._process.start()
+        with theirs:
+            self._process = _process((theirs, sources, setting))
+            self._process.start()
         self._enter(Phase.STARTING)  # only now: the fork server may have had to import torch first
-        theirs.close()
 
     @property
     def sentinel(self) -> int:
@@ -154,7 +156,7 @@ class WorkerProcess:
         """Kill it and everything that it has started; does not wait."""
         self.channel.close()
         if self._process.pid is not None:
-            kill_group(self._process.pid)
+            kill_group(self._process.pid, reaped=self.exit_code is not None)
 
     def join(self) -> None:
         """Wait until it is gone."""
@@ -169,16 +171,30 @@ def _process(arguments: tuple[socket.socket, PluginSources, Setting]) -> BasePro
     """Return a process that is not started yet, and the fork server that will start it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    # Before the fork server starts, so that no thread pool is ever made.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     resource_tracker.ensure_running()  # the fork server would start it, and its own mask for that end ours
     # The fork server inherits the mask: until its imports are done, Ctrl-C would end it with a traceback.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        with _one_thread():
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context.Process(target=worker.work, args=arguments, daemon=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes that start in the block, and their children, have one thread: no thread pool is ever made there."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def on_device(setting: Setting, index: int, devices: int) -> Setting:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import BenchError
-from bench_core.execute import interrupt
+from bench_core.execute import cgroups, interrupt
 from bench_core.execute.batch import Setting, failed_row
 from bench_core.execute.executor import Advanced, Event, Finished, Started, singles, timeout_reason
 from bench_core.execute.memory import share_of
@@ -28,18 +30,21 @@ BY_OTHERS = {None, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}
 """Exit codes of workers that were killed from outside; what crashes by itself ends otherwise."""
 FAULTS = 3
 """Faults of the machine in a row, per worker, after which the run gives up: nothing gets finished any more."""
+SPARE_FILES = 16
+"""Files that must be free to be opened before a worker is started: it takes half, and rows are stored in files, too."""
 LOOK_EVERY = 0.25
 """Seconds after which all workers are looked at, though none has said anything; a stop of this process costs a batch
 no more of its time limit than this."""
 
 
 def default_workers(device: str) -> int:
-    """Return as many workers as this process may use cores, or as there are GPUs."""
+    """Return as many workers as this process may keep cores busy, or as there are GPUs."""
     if device == "cuda":
         import torch
 
         return max(1, torch.cuda.device_count())
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([found, *cgroups.cores()])
 
 
 @dataclass
@@ -221,12 +226,23 @@ class Processes:
             )
 
     def _start(self, index: int) -> WorkerProcess:
-        return WorkerProcess(self._sources, on_device(self._setting, index, self._devices), self._clock)
+        try:
+            _check_files()
+            return WorkerProcess(self._sources, on_device(self._setting, index, self._devices), self._clock)
+        except (OSError, EOFError) as error:  # no more files, or no more processes, the fork server's own included
+            raise BenchError(f"cannot start {self._count} worker processes: {error}; use a smaller --workers") from None
 
     def _replace(self, index: int, each: WorkerProcess) -> None:
         each.kill()
         each.join()
         self._workers[index] = self._start(index)
+
+
+def _check_files() -> None:
+    """Raise OSError where few files can be opened, before the fork server is left in the middle of a request."""
+    with ExitStack() as opened:
+        for _ in range(SPARE_FILES):
+            opened.enter_context(socket.socket(socket.AF_UNIX))
 
 
 def _how(code: int | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from bench_core.environment import torch_facts
 from bench_core.errors import BenchError
 from bench_core.execute import memory
-from bench_core.execute.batch import Setting, run_job
+from bench_core.execute.batch import DeviceLostError, Setting, run_job
 from bench_core.execute.channel import Channel
 from bench_core.execute.output import flush_c, to_log
 from bench_core.plan import Job
@@ -23,6 +23,8 @@ from bench_core.plugins import PluginSources, load_plugins
 
 REPORT_EVERY = 0.5
 """Seconds between two messages about the progress inside a batch."""
+DEVICE_LOST = 74
+"""Exit code of a worker whose GPU does not answer any more."""
 
 
 def work(link: socket.socket, sources: PluginSources, setting: Setting) -> None:
@@ -33,11 +35,10 @@ def work(link: socket.socket, sources: PluginSources, setting: Setting) -> None:
     """
     _stand_alone()
     log = to_log(setting.log)
-    memory.limit(setting.memory)
+    memory.offer_first()
     channel = Channel(link)
-    folder = os.getcwd()
     plugins = load_plugins(sources)
-    os.chdir(folder)  # a plugin may have left it
+    memory.limit(setting.memory)  # only now: what plugins import is no part of a worker's share
     one_thread()
     channel.send(("ready", torch_facts(setting.device)))
     while True:
@@ -49,6 +50,10 @@ def work(link: socket.socket, sources: PluginSources, setting: Setting) -> None:
         log.announce(_title(job))
         try:
             channel.send(("rows", run_job(job, plugins, setting, _Reporter(channel))))
+        except DeviceLostError:  # for the whole process; the batch is narrowed down on fresh ones
+            log.flush()
+            flush_c()
+            os._exit(DEVICE_LOST)
         except BenchError as error:
             channel.send(("stop", str(error)))
         log.flush()

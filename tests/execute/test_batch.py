@@ -6,15 +6,18 @@ import errno
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from bench_core import Fit, Method
 from bench_core.errors import BenchError
-from bench_core.execute.batch import Setting, run_job
+from bench_core.execute import batch
+from bench_core.execute.batch import DeviceLostError, Setting, run_job
 from bench_core.execute.memory import Share
 from bench_core.metrics import MeasuredMetric
 from bench_core.plan import Job
+from bench_core.plugins import PluginFailure
 
 CPU = Setting("cpu", None, None)
 
@@ -306,6 +309,71 @@ def test_a_full_disk_is_the_users_to_put_right_and_no_outcome(run):
 
     with pytest.raises(BenchError, match=r"No space left on device: 'curve.txt'; make room"):
         run(Writes)
+
+
+@pytest.mark.parametrize("cause", ["No space left on device (os error 28)", "Disk quota exceeded"])
+def test_so_is_one_that_a_library_tells_of_or_that_is_behind_another_failure(run, cause):
+    class Writes(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            try:
+                raise RuntimeError(f"I/O error: {cause}")
+            except RuntimeError as error:
+                raise ValueError("not saved") from error
+
+    with pytest.raises(BenchError, match=r"^no room to write to: I/O error: .*; make room"):
+        run(Writes)
+
+
+def test_a_budget_may_be_an_integer_of_numpy(run):
+    class Counts(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            return Fit(answer=trials["truth"].clone(), budget={"gradient_steps": np.int64(3)})
+
+    (row,) = run(Counts, n=1)
+    assert row["budget.gradient_steps"] == 3
+    assert type(row["budget.gradient_steps"]) is int
+
+
+def test_an_offer_that_is_not_there_in_a_worker_is_told_with_what_failed_to_load(plugins, make_cell):
+    cell = make_cell(plugins, "gaussian_mean", {"d": 2, "m": 5}, "truth", {})
+    here = replace(
+        plugins,
+        methods=replace(plugins.methods, items={}),
+        failures=[PluginFailure("mine", "mine.py", "ImportError: no display")],
+    )
+    with pytest.raises(BenchError, match=r"(?s)unknown method 'truth'.*'mine' from mine.py .* ImportError: no display"):
+        run_job(Job(cell, (0,), 1), here, CPU)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [(None, False), (torch.OutOfMemoryError("full"), False), (RuntimeError("CUDA error: illegal access"), True)],
+)
+def test_a_gpu_that_does_not_answer_is_lost(monkeypatch, answer, lost):
+    def synchronize(device):
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    assert batch._is_lost("cuda:0") is lost
+    assert not batch._is_lost("cpu")
+
+
+def test_a_lost_gpu_ends_the_batch_as_no_outcome_of_a_trial(run, monkeypatch):
+    class Raises(Method):
+        name = "truth"
+
+        def fit(self, trials):
+            raise RuntimeError("CUDA error: illegal access")
+
+    monkeypatch.setattr(batch, "_is_lost", lambda device: True)
+    with pytest.raises(DeviceLostError, match="after RuntimeError: CUDA error: illegal access"):
+        run(Raises)
 
 
 def test_too_little_memory_for_one_trial_says_how_much_there_was(run, monkeypatch):

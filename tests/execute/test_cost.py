@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_the_cost_of_protection_is_measured_with_and_without(tmp_path, repo):
     output = tmp_path / "faults.json"
     command = [sys.executable, str(repo / "benchmarks" / "faults.py"), "--quick", "--output", str(output)]

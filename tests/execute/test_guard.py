@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench_core.execute.batch import Setting, run_job
 from bench_core.execute.executor import Finished, Inline
 from bench_core.execute.guard import _switches, guarded, standard
 from bench_core.plan import Job
+from bench_core.plugins import PluginSources, load_plugins
 
 CPU = Setting("cpu", None, None)
 
@@ -98,6 +100,7 @@ OTHERWISE = {
     "attention": lambda: torch.backends.cuda.enable_flash_sdp(False),
     "autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "precision": lambda: torch.set_float32_matmul_precision("medium"),
+    "precision of one backend": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
     "cudnn": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "numpy errors": lambda: np.seterr(all="raise"),
 }
@@ -117,6 +120,23 @@ def test_settings_are_standard_in_a_batch_and_the_callers_after_it(change):
             OTHERWISE["default dtype"]()
         assert [switch.read() for switch in switches] == callers
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+        OTHERWISE["precision of one backend"],
+    ],
+)
+def test_torch_tells_the_precision_after_a_method_that_changed_it(leave):
+    with standard():
+        leave()
+        with standard():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cuda.matmul.allow_tf32 is False
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_inference_mode_that_was_never_left_is_off_in_a_batch():
@@ -141,6 +161,31 @@ def test_folder_environment_and_handlers_are_put_back(tmp_path):
     assert os.getcwd() == folder
     assert "LEFT_BEHIND" not in os.environ
     assert signal.getsignal(signal.SIGINT) == handler
+
+
+def test_what_is_warned_of_is_as_before():
+    before = list(warnings.filters), warnings.showwarning
+    with standard():
+        warnings.simplefilter("error", ImportWarning)
+        warnings.showwarning = print
+    assert (list(warnings.filters), warnings.showwarning) == before
+
+
+def test_a_caller_with_another_kind_of_generator_keeps_it_and_batches_draw_the_same(cell):
+    def drawn() -> float:
+        with guarded(Job(cell, (0,), 1), "cpu"):
+            return float(np.random.rand())
+
+    usual, before = drawn(), np.random.get_bit_generator()
+    kind = np.random.PCG64(1)
+    try:
+        np.random.set_bit_generator(kind)
+        state = kind.state
+        assert drawn() == usual
+        assert np.random.get_bit_generator() is kind
+        assert kind.state == state
+    finally:
+        np.random.set_bit_generator(before)
 
 
 def test_a_caller_with_other_settings_gets_the_same_numbers(plugins, make_cell):
@@ -180,3 +225,15 @@ def test_a_forked_copy_ends_with_its_batch(cell, tmp_path, ending):
 
 def test_denormals_are_read_from_the_processor():
     assert sys.float_info.min * 0.5 > 0
+
+
+@pytest.mark.parametrize("moment", ["import", "hook"])
+def test_a_plugin_that_leaves_the_folder_while_it_loads_does_not_take_us_along(tmp_path, monkeypatch, moment):
+    leave = "os.chdir('/')"
+    (tmp_path / "leaves.py").write_text(
+        f"import os\nfrom bench_core import hookimpl\n{leave if moment == 'import' else ''}\n"
+        f"@hookimpl\ndef bench_register_methods():\n    {leave}\n    return []\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_plugins(PluginSources(folders=(tmp_path,))).failures == []
+    assert os.getcwd() == str(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench_core.execute import memory
+from bench_core.execute import cgroups, memory
 from bench_core.execute.memory import GIB, Share, is_exhausted, share_of, usable
 
 MEMINFO = "MemTotal:       8388608 kB\nMemFree:        1 kB\n"  # 8 GiB
@@ -14,7 +14,7 @@ MEMINFO = "MemTotal:       8388608 kB\nMemFree:        1 kB\n"  # 8 GiB
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Return ``usable`` of a machine with 8 GiB, given the lines of its cgroup file and files below /sys/fs/cgroup."""
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "sys")
+    monkeypatch.setattr(cgroups, "_ROOT", tmp_path / "sys")
 
     def look(lines: str, files: dict[str, str]) -> int | None:
         for name, text in {"meminfo": MEMINFO, "cgroup": lines}.items():
@@ -51,9 +51,31 @@ def test_unknown_memory_sets_no_limit(tmp_path, monkeypatch):
 
 def test_workers_share_what_there_is_less_a_reserve(monkeypatch):
     monkeypatch.setattr(memory, "usable", lambda: 10 * GIB)
-    assert share_of(3) == Share(3 * GIB, 3)
-    assert str(share_of(3)) == "the 3.0 GiB that each of 3 workers has; --workers 1 gives it all"
+    assert share_of(2) == Share(int(4.5 * GIB), 2)
+    assert str(share_of(2)) == "the 4.5 GiB that each of 2 workers has; --workers 1 gives it all"
     assert str(share_of(1)) == "the 9.0 GiB that there are for it"
+
+
+def test_many_workers_on_a_small_machine_have_enough_to_start_with(monkeypatch):
+    monkeypatch.setattr(memory, "usable", lambda: 10 * GIB)
+    assert share_of(64) == Share(4 * GIB, 64)
+    monkeypatch.setattr(memory, "usable", lambda: 2 * GIB)
+    assert share_of(64) == Share(GIB, 64)
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "cores"),
+    [
+        ("0::/\n", {}, []),
+        ("0::/a\n", {"a/cpu.max": "max 100000\n"}, []),
+        ("0::/a/b\n", {"a/b/cpu.max": "250000 100000\n", "a/cpu.max": "50000 100000\n"}, [3, 1]),
+        ("3:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, [2]),
+        ("3:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, []),
+    ],
+)
+def test_a_quota_of_time_is_so_many_cores(machine, tmp_path, lines, files, cores):
+    machine(lines, files)
+    assert list(cgroups.cores(tmp_path / "cgroup")) == cores
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psutil
@@ -18,8 +21,10 @@ from bench_core.execute.batch import Setting
 from bench_core.execute.executor import Advanced, Finished, Inline, Started
 from bench_core.execute.interrupt import Stop
 from bench_core.execute.memory import GIB, Share
+from bench_core.execute.orphans import kill_group
 from bench_core.execute.process import Clock, Patience, Phase, WorkerProcess
 from bench_core.execute.processes import FAULTS, Processes
+from bench_core.execute.worker import DEVICE_LOST
 from bench_core.plan import jobs
 from bench_core.plugins import PluginSources, load_plugins
 
@@ -90,9 +95,19 @@ class Swallows(Method):
             pass
         return Fit(answer=trials["truth"].clone())
 
+class Breaks(Method):
+    """Its guilty trials end the GPU's context, as an illegal access does."""
+    name = "breaks"
+    def fit(self, trials):
+        if guilty(trials).any():
+            import bench_core.execute.batch as batch
+            batch._is_lost = lambda device: True
+            raise RuntimeError("CUDA error: illegal access")
+        return Fit(answer=trials["truth"].clone())
+
 @hookimpl
 def bench_register_methods():
-    return [Dies, Sleeps, Hungry, Slow, Family, Swallows]
+    return [Dies, Sleeps, Hungry, Slow, Family, Swallows, Breaks]
 '''
 
 
@@ -125,13 +140,15 @@ def test_workers_give_the_rows_of_this_process(plugins, make_cell, method, worke
     assert [row["repeat"] for row in there] == list(range(23))
 
 
-def test_a_worker_that_dies_costs_its_guilty_trials_only(hostile, make_cell):
-    cell = make_cell(hostile, "gaussian_mean", {"d": 2, "m": 5}, "dies", {}, width=25)
+@pytest.mark.parametrize(("method", "code"), [("dies", 3), ("breaks", DEVICE_LOST)])
+def test_a_worker_that_dies_costs_its_guilty_trials_only(hostile, make_cell, method, code):
+    cell = make_cell(hostile, "gaussian_mean", {"d": 2, "m": 5}, method, {}, width=25)
     rows = _rows(Processes(hostile.sources, CPU, 60, 2), cell, range(50))
     assert [row["repeat"] for row in rows] == list(range(50))
     failed = [row for row in rows if row["status"] != "ok"]
     assert 0 < len(failed) < 15
-    assert {(row["status"], row["reason"]) for row in failed} == {("error", "its worker process died (exit code 3)")}
+    reason = f"its worker process died (exit code {code})"
+    assert {(row["status"], row["reason"]) for row in failed} == {("error", reason)}
 
 
 def test_a_trial_that_never_ends_becomes_a_timeout_alone(hostile, make_cell):
@@ -196,7 +213,8 @@ def test_every_worker_has_a_share_of_the_memory_and_is_the_first_to_go(hostile, 
     executor = Processes(hostile.sources, CPU, 60, 2)
     events = executor.run(jobs(make_cell(hostile, "gaussian_mean", {}, "slow", {}), range(1)))
     next(events)
-    worker = psutil.Process(executor._workers[0]._process.pid)
+    (ready, *_) = (each for each in executor._workers if each.phase is Phase.IDLE)
+    worker = psutil.Process(ready._process.pid)
     soft, _ = worker.rlimit(psutil.RLIMIT_DATA)
     badness = int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text())
     events.close()
@@ -322,6 +340,71 @@ def test_workers_that_never_get_ready_end_the_run_with_a_message(hostile, make_c
         f"{tmp_path / 'log.txt'} may tell why; try --executor inline"
     )
     assert FAULTS == 3
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), EOFError("unexpected EOF")])
+def test_more_workers_than_the_system_allows_are_told_so(hostile, make_cell, monkeypatch, error):
+    def fail(process):
+        raise error
+
+    monkeypatch.setattr(ForkServerProcess, "start", fail)
+    cell = make_cell(hostile, "gaussian_mean", {"d": 2, "m": 5}, "slow", {})
+    with pytest.raises(BenchError) as caught:
+        _rows(Processes(hostile.sources, CPU, 60, 40), cell, range(1))
+    assert str(caught.value) == f"cannot start 40 worker processes: {error}; use a smaller --workers"
+
+
+def test_a_process_with_too_few_files_left_does_not_even_ask_the_fork_server(monkeypatch):
+    monkeypatch.setattr(processes, "SPARE_FILES", 1 << 20)
+    monkeypatch.setattr(processes, "WorkerProcess", None)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (400, limits[1]))
+        with pytest.raises(BenchError, match=r"^cannot start 2 worker processes: .*Too many open files"):
+            list(Processes(PluginSources(), CPU, 60, 2).run([]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_quota_of_time_bounds_the_number_of_workers(monkeypatch):
+    monkeypatch.setattr(processes.cgroups, "cores", lambda: iter([7, 1]))
+    assert processes.default_workers("cpu") == 1
+    monkeypatch.setattr(processes.cgroups, "cores", lambda: iter([1 << 20]))
+    assert processes.default_workers("cpu") == len(os.sched_getaffinity(0))
+
+
+def test_workers_have_one_thread_and_this_process_keeps_its_variables(hostile, make_cell, monkeypatch):
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before, ensure, given = dict(os.environ), forkserver.ensure_running, []
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: (given.append(dict(os.environ)), ensure()))
+    executor = Processes(hostile.sources, CPU, 60, 1)
+    events = executor.run(jobs(make_cell(hostile, "gaussian_mean", {}, "slow", {}), range(1)))
+    next(events)
+    found = psutil.Process(_pids(executor)[0]).environ()
+    events.close()
+    assert dict(os.environ) == before
+    for variables in (given[0], found):
+        assert {name: variables[name] for name in process.THREADS} == dict.fromkeys(process.THREADS, "1")
+
+
+def test_a_process_that_is_gone_is_not_killed_again_by_its_id(monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda *call: killed.append(call))
+
+    def refuse(error):
+        def killpg(*_):
+            raise error
+
+        monkeypatch.setattr(os, "killpg", killpg)
+
+    refuse(PermissionError())
+    kill_group(1 << 22)
+    refuse(ProcessLookupError())
+    kill_group(1 << 22, reaped=True)
+    assert killed == []
+    kill_group(1 << 22)
+    assert killed == [(1 << 22, signal.SIGKILL)]
 
 
 def test_rows_that_a_worker_sent_before_it_died_are_not_lost(hostile, make_cell, monkeypatch):

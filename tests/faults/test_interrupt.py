@@ -158,7 +158,7 @@ def test_stopping_the_whole_family_for_a_while_cuts_no_batch(dozing, warm):
         family = [bench.pid, *warm.workers()]
         for pid in family:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(4)
+        time.sleep(2.5)  # longer than a batch may take
         for pid in family:
             os.kill(pid, signal.SIGCONT)
         ended = bench.end()
