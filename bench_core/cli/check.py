@@ -144,14 +144,18 @@ class _Printer:
         self._wrapped(f"  {sign} {name:<{self._names}}  ", color, text, style)
 
     def _wrapped(self, head: str, head_style: str, text: str, style: str) -> None:
-        lines = textwrap.wrap(text, max(20, self._width - len(head))) or [""]
+        from bench_core.yamlfile import visible
+
+        lines = textwrap.wrap(visible(text, keep="\n"), max(20, self._width - len(head))) or [""]
         for index, line in enumerate(lines):
             self._print((" " * len(head) if index else head, head_style), (line, style))
 
     def _print(self, *parts: tuple[str, str]) -> None:
         from rich.text import Text
 
-        self._console.print(Text.assemble(*parts), soft_wrap=True)
+        from bench_core.yamlfile import visible
+
+        self._console.print(Text.assemble(*((visible(text), style) for text, style in parts)), soft_wrap=True)
 
 
 def _shown(source: str) -> str:

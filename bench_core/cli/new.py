@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,9 +20,10 @@ import typer
 from bench_core.cli.common import Block, PluginDir, open_plugins
 
 if TYPE_CHECKING:
+    from bench_core.methods import Method
     from bench_core.plugins import Plugins
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NAME = re.compile(r"[a-z](?:[a-z0-9_]{0,38}[a-z0-9])?")
 
 PROJECT = """\
 [tool.bench]
@@ -139,7 +141,8 @@ def _require_free(name: str, plugins: Plugins) -> None:
 
     if not NAME.fullmatch(name):
         raise BenchError(
-            f"{name!r} is no name for a plugin: give at most 40 lower-case letters, digits and '_', a letter first"
+            f"{name!r} is no name for a plugin: give at most 40 lower-case letters, digits and '_', "
+            "a letter first and no '_' last"
         )
     if keyword.iskeyword(name) or name in sys.stdlib_module_names:
         raise BenchError(f"{name!r} is a word or a module of Python; choose another name")
@@ -193,13 +196,25 @@ def _write(root: Path, files: Mapping[str, str]) -> None:
             raise BenchError(
                 f"{_shown(root / path)} exists and is not overwritten; choose another name, or move it away"
             )
-    for path, text in files.items():
-        try:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    try:
+        for path, text in files.items():
+            made += _make_folder((root / path).parent)
             with (root / path).open("x", encoding="utf-8") as file:
+                made.append(root / path)
                 file.write(text)
-        except OSError as error:
-            raise BenchError(f"cannot write {_shown(root / path)}: {error.strerror}") from None
+    except OSError as error:
+        for each in reversed(made):
+            with suppress(OSError):  # a folder into which somebody else wrote meanwhile stays
+                each.rmdir() if each.is_dir() else each.unlink()
+        raise BenchError(f"cannot write {_shown(root / path)}: {error.strerror}") from None
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it; return the ones that were not there, the outermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()][::-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def _shown(path: Path) -> str:
@@ -230,12 +245,26 @@ def _test(kind: Kind, place: Place) -> str:
 def _suite(kind: Kind, name: str, plugins: Plugins) -> str:
     from bench_core.problems import RecoveryProblem
 
-    able = [method for method, cls in plugins.methods.items.items() if cls.needs <= RecoveryProblem.capabilities]
+    able = [
+        method
+        for method, cls in plugins.methods.items.items()
+        if cls.needs <= RecoveryProblem.capabilities and _works_without_parameters(cls)
+    ]
     problem = name if kind is Kind.PROBLEM else "gaussian_mean"
     metrics = "success, error" if kind is Kind.PROBLEM else f"error, {name}"
     methods = "\n".join(f"  - name: {method}" for method in sorted(able))
     metric = metrics.rpartition(", ")[2]
     return SUITE.substitute(name=name, problem=problem, methods=methods, metrics=metrics, metric=metric)
+
+
+def _works_without_parameters(cls: type[Method]) -> bool:
+    from pydantic import ValidationError
+
+    try:
+        cls()
+    except ValidationError:
+        return False
+    return True
 
 
 def _commands(kind: Kind, name: str, place: Place, *, package: bool) -> list[str]:

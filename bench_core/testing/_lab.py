@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Edit = Callable[[dict[str, torch.Tensor]], None]
 SEED = 20_240_229
+BUDGET = "the budget"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -141,28 +142,44 @@ def fresh_digest(plugins: Plugins, kind: str, name: str, problem: Problem | None
 def tensors_of(fit: Fit, trials: Trials, plugins: Plugins) -> dict[str, torch.Tensor]:
     """Return by name everything of a fit that belongs to single trials, each tensor ``(B, ...)``.
 
-    Of an answer that is no tensor these are the tensors inside, and what the loaded metrics say of it.
+    Of an answer that is no tensor these are the tensors inside, and what the loaded metrics say of it. A list of ``B``
+    parts is one per trial.
     """
-    found = dict(_walk(fit.answer, "the answer"))
+    found = dict(_walk(fit.answer, "the answer", width=trials.width))
     for name, count in fit.budget.items():
-        found[f"the budget {name}"] = torch.as_tensor(count).expand(trials.width).cpu()
+        found[f"{BUDGET} {name}"] = torch.as_tensor(count).expand(trials.width).cpu()
     found |= {f"the metric {name}": values for name, values in fit.metrics.items()}
     if not isinstance(fit.answer, torch.Tensor):
         found |= {f"the metric {name}": values for name, values in _measured(fit, trials, plugins)}
     return {name: tensor for name, tensor in found.items() if tensor.shape[:1] == (trials.width,)}
 
 
-def _walk(value: Any, name: str, depth: int = 4) -> Iterator[tuple[str, torch.Tensor]]:
+def _walk(value: Any, name: str, depth: int = 4, width: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
         yield name, value
         return
+    if isinstance(value, list | tuple) and len(value) == width and depth:
+        parts = [dict(_walk(part, f"{name}.*", depth - 1)) for part in value]
+        stacks = all(tensor.shape[:1] == (width,) for part in parts for tensor in part.values())
+        models = isinstance(value, list) and not any(isinstance(part, torch.Tensor) for part in value)
+        if models or not stacks:  # else as many layers, say, as trials, each with all trials
+            yield from _stacked(parts)
+            return
     if isinstance(value, torch.nn.Module):
         value = value.state_dict()
     elif dataclasses.is_dataclass(value) or (hasattr(value, "__dict__") and not callable(value)):
         value = vars(value)
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, part in items if depth else ():
-        yield from _walk(part, f"{name}.{key}", depth - 1)
+        yield from _walk(part, f"{name}.{key}", depth - 1, width)
+
+
+def _stacked(parts: Sequence[Mapping[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield what all trials have in the same shape."""
+    for name in parts[0]:
+        tensors = [part[name] for part in parts if name in part]
+        if len(tensors) == len(parts) and len({(tensor.shape, tensor.dtype) for tensor in tensors}) == 1:
+            yield name, torch.stack(tensors)
 
 
 def _measured(fit: Fit, trials: Trials, plugins: Plugins) -> Iterator[tuple[str, torch.Tensor]]:
@@ -191,7 +208,7 @@ class Attempt:
         changed: what else of the process it changed.
         printed: what it printed.
         edited: names of the data that it changed.
-        sampled: samples per trial that it drew by ``problem.sample``.
+        sampled: samples that it drew by ``problem.sample``, per trial and rounded up.
         found: the tensors ``(B, ...)`` in it.
     """
 
@@ -204,6 +221,11 @@ class Attempt:
     edited: tuple[str, ...]
     sampled: int
     found: Mapping[str, torch.Tensor]
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is more to compare between two fits than what they cost."""
+        return any(not name.startswith(BUDGET) for name in self.found)
 
     def row(self, slot: int) -> dict[str, torch.Tensor]:
         """Return what belongs to the trial in a slot."""
@@ -229,7 +251,7 @@ def difference(a: Attempt, slot_a: int, b: Attempt, slot_b: int) -> str | None:
 
 
 def counting(problem: Problem) -> tuple[Callable[[], None], Callable[[], int]]:
-    """Count what ``problem.sample`` draws; return what ends the counting, and what gives the samples per trial."""
+    """Count what ``problem.sample`` draws; return what ends the counting, and what gives the samples of all trials."""
     if not isinstance(problem, RecoveryProblem):
         return lambda: None, lambda: 0
     cls: Any = type(problem)  # patched, as instances are frozen
@@ -237,7 +259,7 @@ def counting(problem: Problem) -> tuple[Callable[[], None], Callable[[], int]]:
 
     def sample(self: RecoveryProblem, theta: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         samples: torch.Tensor = original(self, theta, noise)
-        count[0] += samples.shape[-2]
+        count[0] += samples.shape[:-1].numel()
         return samples
 
     def stop() -> None:

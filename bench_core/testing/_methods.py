@@ -13,6 +13,7 @@ from bench_core.errors import BenchError
 from bench_core.methods import Method
 from bench_core.plan import batch_width
 from bench_core.problems import Problem, RecoveryProblem
+from bench_core.seeds import canonical
 from bench_core.testing._lab import (
     Attempt,
     Edit,
@@ -52,7 +53,8 @@ class MethodLab:
 
     def __init__(self, cls: type[Method], kit: Kit, source: str, *, loaded: bool) -> None:
         self.cls, self.kit, self.source, self.loaded = cls, kit, source, loaded
-        self._kept: dict[str, Attempt | Exception] = {}
+        self._kept: dict[tuple[str, str], Attempt | Exception] = {}
+        self._device: str | None = None
         self._problems: list[Problem] | None = None
 
     @property
@@ -79,6 +81,21 @@ class MethodLab:
                 reasons[problem.name] = reason
         self.reasons = reasons
 
+    @property
+    def device(self) -> str:
+        """The CPU, or the GPU where the method refuses the CPU and the check may use one."""
+        if self._device is None:
+            self._device = "cpu"
+            if self.kit.device == "cuda" and self.problems:
+                try:
+                    self.kept(self.problems[0])
+                except BenchError:
+                    self._device = "cuda"
+                    self._kept.clear()
+                except Exception:  # told by the check "fit"
+                    pass
+        return self._device
+
     def make(self, **params: Any) -> Method:
         """Return a quick instance with ``params`` on top."""
         return cast("Method", make(self.cls, **params))
@@ -91,10 +108,10 @@ class MethodLab:
         method: Method | None = None,
         edit: Edit | None = None,
         seed: int = 0,
-        device: str = "cpu",
+        device: str | None = None,
     ) -> Attempt:
         """Fit a batch and watch it."""
-        method = method or self.make()
+        method, device = method or self.make(), device or self.device
         if self.loaded:
             self.kit.twin.start()  # it loads while the first fits run
         trials = make_trials(problem, repeats, noise=(method.name,), dtype=method.dtype, device=device, edit=edit)
@@ -107,7 +124,8 @@ class MethodLab:
         fit = seen.result
         found = tensors_of(fit, trials, self.kit.plugins) if isinstance(fit, Fit) else {}
         edited = _edited(before, trials.data)
-        return Attempt(problem, trials, fit, seen.moved, seen.changed, seen.printed, edited, count(), found)
+        sampled = math.ceil(count() / trials.width)
+        return Attempt(problem, trials, fit, seen.moved, seen.changed, seen.printed, edited, sampled, found)
 
     def kept(self, problem: Problem) -> Attempt:
         """Return the fit of trials 0 … 4 of a problem, made once.
@@ -115,12 +133,14 @@ class MethodLab:
         Raises:
             Exception: what the fit raised, every time.
         """
-        if problem.name not in self._kept:
+        device = self.device  # may fit, and forget what it fitted
+        key = (problem.name, canonical(problem.values()))
+        if key not in self._kept:
             try:
-                self._kept[problem.name] = self.fit(problem)
+                self._kept[key] = self.fit(problem, device=device)
             except Exception as error:  # kept for all checks that ask
-                self._kept[problem.name] = error
-        kept = self._kept[problem.name]
+                self._kept[key] = error
+        kept = self._kept[key]
         if isinstance(kept, Exception):
             raise kept
         return kept
@@ -131,16 +151,30 @@ class MethodLab:
         Raises:
             NotApplicableError: there is none, as the check "fit" tells.
         """
-        attempts = []
+        attempts, reason = [], "there is no fit to look at"
         for problem in self.problems:
             try:
                 attempt = self.kept(problem)
                 _require_answer(attempt)
+            except BenchError as missing:
+                reason = str(missing)
+                continue
             except Exception:  # told by the check "fit"
                 continue
             attempts.append(attempt)
         if not attempts:
-            raise NotApplicableError("there is no fit to look at")
+            raise NotApplicableError(reason)
+        return attempts
+
+    def comparable(self) -> list[Attempt]:
+        """Return the fits whose bits can be compared, trial by trial.
+
+        Raises:
+            NotApplicableError: there is none.
+        """
+        attempts = [attempt for attempt in self.fits() if attempt.tells]
+        if not attempts:
+            raise NotApplicableError("nothing in the answer belongs to single trials")
         return attempts
 
     def recovery(self) -> list[RecoveryProblem]:
@@ -173,9 +207,13 @@ def fit(lab: MethodLab) -> None:
             "offer a small problem in the same plugin, or name the folder of one by --plugin-dir",
         )
     full = [_full_size(lab, problem) for problem in lab.problems]
+    fitted, missing = False, ""
     for problem in [*lab.problems, *(each for each in full if each)]:
         try:
             attempt = lab.kept(problem) if problem in lab.problems else lab.fit(problem, range(2))
+        except BenchError as error:  # data or a device that is not there
+            missing = missing or str(error)
+            continue
         except Exception as error:
             raise ViolationError(
                 f"a fit of {_named(problem)}",
@@ -183,6 +221,9 @@ def fit(lab: MethodLab) -> None:
                 "correct it there, or name the missing capability in `needs`",
             ) from None
         _require_answer(attempt)
+        fitted = True
+    if not fitted:
+        raise NotApplicableError(missing)
 
 
 def _require_answer(attempt: Attempt) -> None:
@@ -255,7 +296,7 @@ def _not_finite(attempt: Attempt) -> Iterator[tuple[int, str]]:
 
 @contract.demand("same seed", "Two fits of the same trials give the same bits.")
 def same_seed(lab: MethodLab) -> None:
-    for attempt in lab.fits():
+    for attempt in lab.comparable():
         _require_equal(
             attempt,
             lab.fit(attempt.problem),
@@ -281,6 +322,7 @@ def generators(lab: MethodLab) -> None:
             raise ViolationError(
                 "the global random generators untouched", f"{', '.join(attempt.moved)} moved in a fit", cure
             )
+    for attempt in lab.comparable():
         other = lab.fit(attempt.problem, seed=1)
         _require_equal(attempt, other, "the same bits whatever the global seed is", cure)
 
@@ -349,7 +391,7 @@ def _require_no_control(lab: MethodLab) -> None:
 
 @contract.demand("independent", "A trial's numbers do not change with the other trials of its batch.")
 def independent(lab: MethodLab) -> None:
-    for attempt in lab.fits():
+    for attempt in lab.comparable():
         repeats = [100, 101, 2, 103, 104]
         _require_equal(
             attempt,
@@ -362,7 +404,7 @@ def independent(lab: MethodLab) -> None:
 
 @contract.demand("poisoned neighbour", "NaN or infinite data of one trial do not disturb the others.")
 def poisoned(lab: MethodLab) -> None:
-    for attempt in lab.fits():
+    for attempt in lab.comparable():
         try:
             other = lab.fit(attempt.problem, edit=_poison)
         except Exception:  # it is narrowed down to the poisoned trials by the harness
@@ -385,7 +427,9 @@ def _poison(data: dict[str, torch.Tensor]) -> None:
 @contract.demand("widths", "A trial gives the same bits in a batch of 1, 2, 5, 25 or 50.")
 def widths(lab: MethodLab) -> None:
     tried = False
-    small = [attempt.problem for attempt in lab.fits()]
+    small = [attempt.problem for attempt in lab.comparable()]
+    if lab.device != "cpu":
+        raise NotApplicableError("on a GPU the rounding may depend on the width")
     full = _full_size(lab, small[0])
     for problem in [*small, full] if full else small:
         method = lab.make()
@@ -520,6 +564,14 @@ def _require_steps(lab: MethodLab, attempt: Attempt) -> None:
         if steps is not None
         else set()
     )
+    if len(counted) > 1:  # each trial stops when it is done
+        if max(counted) > iterations:
+            raise ViolationError(
+                f"gradient_steps ≤ iterations = {iterations}",
+                f"{max(counted)}",
+                "count one gradient step per iteration and trial",
+            )
+        return
     if counted and counted != {iterations}:
         raise ViolationError(
             f"gradient_steps = iterations = {iterations} where no trial stopped early",
@@ -551,17 +603,22 @@ def _shown(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
-@contract.demand("beats the start", f"With its defaults it beats the initial point ({TRIALS} trials, sign test, 1 %).")
+@contract.demand("beats the start", f"With `quick` or defaults it beats the start ({TRIALS} trials, sign test, 1 %).")
 def better(lab: MethodLab) -> None:
     _require_no_control(lab)
     small = lab.recovery()
     if not small:
         raise NotApplicableError("none of its problems has an initial point")
+    quick, default = lab.make(), _default(lab)
+    if quick != default and any(
+        _tail(_wins(lab.fit(problem, range(TRIALS), method=quick)), TRIALS) <= LEVEL for problem in small
+    ):
+        return
     scores = []
     full = [_full_size(lab, problem) for problem in small]
     for problem in [*small, *(each for each in full if each)]:
         trials = TRIALS if problem in small else TRIALS_AT_FULL_SIZE
-        wins = _wins(lab.fit(problem, range(trials), method=_default(lab)))
+        wins = _wins(lab.fit(problem, range(trials), method=default))
         if _tail(wins, trials) <= LEVEL:
             return
         scores.append(f"{wins} of {trials} on {_named(problem)}")
@@ -600,7 +657,7 @@ def _tail(wins: int, trials: int) -> float:
 @contract.demand("fresh process", "A process that loads the plugin anew gives the same bits.")
 def fresh(lab: MethodLab) -> None:
     problem = next((each for each in lab.problems if each.name in lab.kit.plugins.problems), None)
-    lab.fits()
+    lab.comparable()
     if not lab.loaded or problem is None:
         raise NotApplicableError("the class does not come from a plugin")
     require_same_elsewhere(lab.kit, "method", lab.cls.name, problem)
@@ -626,7 +683,7 @@ def cuda(lab: MethodLab) -> None:
         raise NotApplicableError("no CUDA device, or --device cpu")
     for attempt in lab.fits():
         _require_answer(lab.fit(attempt.problem, device="cuda"))
-    for problem in lab.recovery():
+    for problem in lab.recovery() if lab.device == "cpu" else ():
         pair = [lab.fit(problem, range(TRIALS), device=device) for device in ("cpu", "cuda")]
         errors = [problem.error(each.fit.answer, each.trials["truth"]).double().cpu() for each in pair]
         apart = (errors[0] - errors[1]).abs() > 0.01 * (errors[0] + errors[1])

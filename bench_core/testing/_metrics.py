@@ -242,6 +242,10 @@ def _require_alike(lab: MetricLab, repeats: Sequence[int], when: str, slot: int)
             )
 
 
+def _alike(a: float | None, b: float) -> bool:
+    return a is not None and (math.isclose(a, b, rel_tol=1e-12) or (math.isnan(a) and math.isnan(b)))
+
+
 @of_derived.demand("derived", "It derives from numbers and from columns, and gives the same.")
 def derived(lab: MetricLab) -> None:
     import polars as pl
@@ -257,7 +261,7 @@ def derived(lab: MetricLab) -> None:
                 describe(error),
                 "write it with operators that both have: source <= problem.threshold; no `if`, no math function",
             ) from None
-        if column.to_series().to_list() != single:
+        if not all(map(_alike, column.to_series(), single)):
             raise ViolationError(
                 "the same for both", f"{single} and {column.to_series().to_list()}", "use operators only"
             )

@@ -11,7 +11,8 @@ import torch
 from pydantic import ValidationError
 
 from bench_core.problems import Problem, RecoveryProblem
-from bench_core.testing._lab import Kit, draw, make, make_trials
+from bench_core.seeds import Streams
+from bench_core.testing._lab import SEED, Kit, draw, make, make_trials
 from bench_core.testing._methods import require_same_elsewhere
 from bench_core.testing._watch import watch
 from bench_core.testing.checks import Contract, NotApplicableError, ViolationError, describe
@@ -116,6 +117,22 @@ def _normal(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+class _Noticed(Streams):
+    """Streams that know whether somebody drew from them."""
+
+    used = False
+
+    def numpy(self, purpose: str) -> np.random.Generator:
+        """Return the stream for drawing data."""
+        self.used = True
+        return super().numpy(purpose)
+
+    def torch(self, purpose: str, device: torch.device) -> torch.Generator:
+        """Return the stream for a method's own noise."""
+        self.used = True
+        return super().torch(purpose, device)
+
+
 contract = Contract[ProblemLab]()
 of_recovery = Contract[ProblemLab]()
 
@@ -193,6 +210,10 @@ def same_streams(lab: ProblemLab) -> None:
 @contract.demand("different trials", "Different trials have different data.")
 def different_trials(lab: ProblemLab) -> None:
     first, *others = lab.arrays()
+    problem, streams = lab.problem, _Noticed(SEED, lab.problem.name, 0)
+    problem.draw(streams, None)
+    if not isinstance(problem, RecoveryProblem) and not streams.used:
+        raise NotApplicableError("it draws nothing at random")
     if any(all(np.array_equal(first[name], other[name]) for name in first) for other in others):
         raise ViolationError(
             "other data in another trial",
@@ -350,19 +371,18 @@ def fresh(lab: ProblemLab) -> None:
 # ---- recovery: score and model ---------------------------------------------------------------------------------------
 
 
-@of_recovery.demand("error", "The error is 0 at the truth, above 0 elsewhere, symmetric, one per trial.")
+@of_recovery.demand("error", "The error is 0 at the truth, above 0 elsewhere, and one per trial.")
 def error(lab: ProblemLab) -> None:
     problem = lab.recovery()
     truth, start = _truth(problem, 5), _stacked(problem, "start", 5)
-    at_truth, there, back = problem.error(truth, truth), problem.error(start, truth), problem.error(truth, start)
+    at_truth, there = problem.error(truth, truth), problem.error(start, truth)
     alone = problem.error(start[2:3], truth[2:3])
     cure = "see RecoveryProblem.error: (B, p), (B, p) -> (B,)"
     if tuple(there.shape) != (5,):
         raise ViolationError("an error of shape (5,) for 5 trials", f"{tuple(there.shape)}", cure)
     for required, holds, came in (
-        ("the error of the truth to be 0", (at_truth == 0).all(), at_truth),
+        ("the error of the truth to be 0", (at_truth.abs() <= 1e-9 * (1 + there.abs())).all(), at_truth),
         ("a finite error above 0 at the initial point", (there.isfinite() & (there > 0)).all(), there),
-        ("the same error when truth and estimate are swapped", torch.allclose(there, back, rtol=1e-9), back - there),
         (
             "an error that does not see the other trials",
             torch.allclose(alone, there[2:3], rtol=1e-9),
@@ -476,7 +496,11 @@ def density(lab: ProblemLab) -> None:
             cure,
         )
     # The mean of q / p over samples of p is 1 for every density q with lighter tails.
-    ratios = (_narrow(samples) - log_density.detach()[:, 0]).exp()
+    log_narrow, draws = _narrow(samples)
+    outside = problem.log_density(theta, draws.unsqueeze(0)).detach()
+    if bool((outside.isnan() | (outside == -math.inf)).any()):
+        return  # of p with a bounded support no Gaussian is a part, and the mean is not 1
+    ratios = (log_narrow - log_density.detach()[:, 0]).exp()
     off = _off(ratios.unsqueeze(-1), 1.0)
     if not off <= ERRORS:
         raise ViolationError(
@@ -486,14 +510,17 @@ def density(lab: ProblemLab) -> None:
         )
 
 
-def _narrow(samples: torch.Tensor) -> torch.Tensor:
-    """Return the log-density ``(n,)`` of a Gaussian of half the variance around the mean of samples ``(n, d)``."""
+def _narrow(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log-densities ``(n,)`` of samples ``(n, d)``, and as many draws.
+
+    The law is a Gaussian of half their variance around their mean.
+    """
     centre, d = samples.mean(0), samples.shape[-1]
     factor = torch.linalg.cholesky(0.5 * (samples - centre).mT @ (samples - centre) / len(samples))
     standard = torch.linalg.solve_triangular(factor, (samples - centre).mT, upper=False)  # (d, n)
     log_density: torch.Tensor = -0.5 * (standard.square().sum(0) + d * math.log(2 * math.pi))
     log_density -= factor.diagonal().log().sum()
-    return log_density
+    return log_density, centre + _normal(tuple(samples.shape), seed=5) @ factor.mT
 
 
 @of_recovery.demand("normalised", "The density integrates to 1.")
@@ -503,7 +530,8 @@ def normalised(lab: ProblemLab) -> None:
     theta = _truth(problem, 1)
     samples = problem.sample(theta, _normal((1, SAMPLES, problem.noise_size)))[0]  # (n, d)
     points, log_proposal = _student(samples)
-    weights = (problem.log_density(theta, points.unsqueeze(0))[0] - log_proposal).exp()
+    log_density = problem.log_density(theta, points.unsqueeze(0))[0]
+    weights = (_or_impossible(log_density) - log_proposal).exp()
     off = _off(weights.unsqueeze(-1), 1.0)
     if not off <= ERRORS:
         raise ViolationError(
@@ -511,6 +539,11 @@ def normalised(lab: ProblemLab) -> None:
             f"{float(weights.mean()):.4g}, which is {off:.1f} standard errors off",
             "add the missing constant: for a Gaussian, -(d/2) log(2π)",
         )
+
+
+def _or_impossible(log_density: torch.Tensor) -> torch.Tensor:
+    """Return -inf where it is NaN, as the logarithm of what lies outside a bounded support is."""
+    return log_density.where(~log_density.isnan(), -math.inf)
 
 
 def _student(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -558,10 +591,16 @@ def exact_mle(lab: ProblemLab) -> None:
     y = _observed(problem, 8)
     best = problem.exact_mle(y)
     highest = problem.log_density(best, y).sum(-1)
+    if not bool(highest.isfinite().all()):
+        raise ViolationError(
+            "a finite log_density at exact_mle",
+            f"{highest.tolist()!r:.80}",
+            "return an estimate under which the data are possible",
+        )
     for seed in range(20):
         direction = _normal(tuple(best.shape), seed)
         for scale in (0.01, 0.1, 1.0):
-            here = problem.log_density(best + scale * direction, y).sum(-1)
+            here = _or_impossible(problem.log_density(best + scale * direction, y).sum(-1))
             gain = float((here - highest - 1e-9 * highest.abs()).max())
             if not gain <= 0:
                 raise ViolationError(

@@ -44,7 +44,7 @@ class Twin:
             text=True,
             env=environment,
         )
-        weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(self, _end, self._process)
         self._send(_as_json(self._sources))
 
     def ask(self, kind: str, name: str, problem: tuple[str, dict[str, Any]] | None, repeats: Sequence[int]) -> str:
@@ -54,13 +54,23 @@ class Twin:
             ViolationError: the process ended.
         """
         self.start()
-        self._send({"kind": kind, "name": name, "problem": problem, "repeats": list(repeats)})
-        assert self._process is not None
-        assert self._process.stdout is not None
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise self._ended()
-        return str(json.loads(answer))
+        try:
+            self._send({"kind": kind, "name": name, "problem": problem, "repeats": list(repeats)})
+            assert self._process is not None
+            assert self._process.stdout is not None
+            answer = self._process.stdout.readline()
+            if not answer:
+                raise self._ended()
+            return str(json.loads(answer))
+        except BaseException:  # the time-out of a check, too: the late answer must not become another subject's
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it; the next question starts another one."""
+        if self._process is not None:
+            self._process = None
+            self._finalizer()
 
     def _send(self, message: object) -> None:
         assert self._process is not None
@@ -72,9 +82,11 @@ class Twin:
 
     def _ended(self) -> ViolationError:
         assert self._process is not None
+        code = self._process.wait()
+        self.stop()
         return ViolationError(
             "an answer from a process that loads the plugin anew",
-            f"it ended with exit code {self._process.wait()}",
+            f"it ended with exit code {code}",
             "look for what runs at import or in a fit that ends a process, such as os._exit",
         )
 
@@ -105,9 +117,10 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def main() -> None:
     """Answer one question per line until standard input ends."""
+    from bench_core.execute.guard import standard
     from bench_core.testing._lab import fresh_digest
     from bench_core.testing._watch import watch
-    from bench_core.testing.checks import describe, one_thread
+    from bench_core.testing.checks import describe
 
     said = json.loads(sys.stdin.readline())
     sources = PluginSources(
@@ -116,7 +129,7 @@ def main() -> None:
         blocked=frozenset(said["blocked"]),
         checkout=Path(said["checkout"]) if said["checkout"] else None,
     )
-    with one_thread():
+    with standard():
         plugins = watch(lambda: load_plugins(sources)).result
         for line in sys.stdin:
             asked = json.loads(line)

@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -51,6 +52,27 @@ def _put_benchmark(value: bool) -> None:
     torch.backends.cudnn.benchmark = value
 
 
+def _matmul() -> str:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # somebody set the precision of one backend, and the two ways do not mix
+        return "set per backend"
+
+
+def _put_matmul(value: str) -> None:
+    if value != "set per backend":
+        torch.set_float32_matmul_precision(value)
+
+
+def _fp32(backend: str) -> str | None:
+    return getattr(getattr(getattr(torch.backends, backend), "matmul", None), "fp32_precision", None)
+
+
+def _put_fp32(backend: str, value: str | None) -> None:
+    if value is not None:
+        getattr(torch.backends, backend).matmul.fp32_precision = value
+
+
 TRAITS = (
     Trait("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Trait(
@@ -64,7 +86,11 @@ TRAITS = (
         torch.are_deterministic_algorithms_enabled,
         torch.use_deterministic_algorithms,
     ),
-    Trait("torch's matmul precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    *(
+        Trait(f"torch.backends.{name}.matmul.fp32_precision", partial(_fp32, name), partial(_put_fp32, name))
+        for name in ("mkldnn", "cuda")
+    ),
+    Trait("torch's matmul precision", _matmul, _put_matmul),
     Trait("torch.backends.cudnn.benchmark", lambda: torch.backends.cudnn.benchmark, _put_benchmark),
     Trait("numpy's error handling", np.geterr, lambda value: np.seterr(**value)),
     Trait("the current folder", os.getcwd, os.chdir),

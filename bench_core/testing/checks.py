@@ -1,4 +1,4 @@
-"""What a check is, what comes out of it, and how it is run: alone, on one thread, under a time limit."""
+"""What a check is, what comes out of it, and how it is run: alone, under the settings of a run and a time limit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
 from bench_core.errors import BenchError
+from bench_core.execute.guard import standard
 
 TIME_LIMIT = 60.0
 """Seconds that one check may take."""
@@ -108,7 +109,7 @@ class Check:
         return f"{self.subject}: {self.name}"
 
     def run(self, timeout: float = TIME_LIMIT) -> Result:
-        """Run the check on one thread and return how it ended; only an interrupt by the user is raised."""
+        """Run the check as in a run and return how it ended; only an interrupt by the user is raised."""
         if self.subject.hung:
             return Result(self, "skipped", reason="an earlier check took too long")
         started = time.perf_counter()
@@ -118,7 +119,7 @@ class Check:
     def _outcome(self, timeout: float) -> dict[str, Any]:
         where = ["", ""]
         try:
-            with one_thread(), time_limit(timeout, where):
+            with standard(), time_limit(timeout, where):
                 self.body()
         except NotApplicableError as skip:
             return {"status": "skipped", "reason": str(skip)}
@@ -131,7 +132,8 @@ class Check:
             return failed(
                 f"to finish within {timeout:g} s",
                 f"it was still running{where[0]}",
-                "name parameters that make a small instance in the class attribute `quick`; if it hangs, find out why",
+                "name parameters that make a small instance in the class attribute `quick`, or raise --timeout; "
+                "if it hangs, find out why",
             )
         except (Exception, SystemExit) as error:  # whatever somebody's code raises is what this check found
             return failed("no exception", describe(error), "see the line where it was raised")
@@ -214,19 +216,6 @@ def _is_of_a_plugin(file: str) -> bool:
 
 def _place(file: str, line: int | None) -> str:
     return f"{Path(file).name}, line {line}"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, as workers do: bits depend on it."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -96,12 +96,13 @@ def check_plugin(plugin: str | Path, *, device: str = "auto", timeout: float = T
     return run_all(plugin_checks(str(plugin), device=device), timeout)
 
 
-def contract_tests(plugin: str | Path, *, device: str = "auto") -> Callable[..., None]:
+def contract_tests(plugin: str | Path, *, device: str = "auto", timeout: float = TIME_LIMIT) -> Callable[..., None]:
     """Return a pytest test of a plugin, one case per check: assign it to a name that begins with ``test``.
 
     Args:
         plugin: path of a module or of a package's folder, or the name of something that is loaded.
         device: ``auto``, ``cpu`` or ``cuda``.
+        timeout: seconds that each check may take.
 
     Raises:
         PluginError: there is no such plugin, or it does not load.
@@ -112,7 +113,7 @@ def contract_tests(plugin: str | Path, *, device: str = "auto") -> Callable[...,
 
     @pytest.mark.parametrize("check", checks, ids=str)
     def test_contract(check: Check) -> None:
-        result = check.run()
+        result = check.run(timeout)
         if result.status == "skipped":
             pytest.skip(result.reason)
         assert result.status == "passed", f"\n{result}"

@@ -82,6 +82,18 @@ class Required(Good):
     """Must be given."""
 
 
+class Misspelt(Good):
+    """A `quick` that names no parameter."""
+
+    name = "misspelt"
+    quick: ClassVar[dict[str, Any]] = {"iteration": 5}
+    breaks = "defaults"
+    says = "a `quick` that the parameters accept"
+
+    iterations: int = Field(10, ge=1)
+    """Steps."""
+
+
 class Versionless(Good):
     """A version that is no text."""
 
@@ -465,6 +477,61 @@ class Steps(Good):
 
     def cost(self, trials: Trials) -> dict[str, Any]:
         return {"gradient_steps": self.iterations // 2}
+
+
+class Stopping(Good):
+    """Each trial stops when it is done: nothing is wrong with it."""
+
+    name = "stopping"
+
+    iterations: int = Field(10, ge=1)
+    """At most so many steps."""
+
+    def cost(self, trials: Trials) -> dict[str, Any]:
+        return {"gradient_steps": (3 + (trials["observed"][:, 0, 0] > 0).long()).clamp(max=self.iterations)}
+
+
+class Endless(Good):
+    """More steps than allowed."""
+
+    name = "endless"
+    breaks = "budget"
+    says = "gradient_steps ≤ iterations = 10"
+
+    iterations: int = Field(10, ge=1)
+    """At most so many steps."""
+
+    def cost(self, trials: Trials) -> dict[str, Any]:
+        return {"gradient_steps": 10 + 5 * (trials["observed"][:, 0, 0] > 0).long()}
+
+
+class OneByOne(Good):
+    """Samples trial by trial, and counts rightly."""
+
+    name = "one_by_one"
+
+    def answer(self, trials: Trials) -> torch.Tensor:
+        answer = super().answer(trials)
+        problem: Any = trials.problem
+        for i in range(trials.width):
+            problem.sample(answer[i : i + 1], answer.new_zeros(1, 20, problem.noise_size))
+        return answer
+
+    def cost(self, trials: Trials) -> dict[str, Any]:
+        return {"generated_samples": 20}
+
+
+class Patient(Good):
+    """Its defaults do nothing; `quick` does: nothing is wrong with it."""
+
+    name = "patient"
+    quick: ClassVar[dict[str, Any]] = {"share": 1.0}
+
+    share: float = Field(0.0, ge=0)
+    """Of the way from the initial point."""
+
+    def answer(self, trials: Trials) -> torch.Tensor:
+        return trials["start"].lerp(super().answer(trials), self.share)
 
 
 class Free(Good):

@@ -209,14 +209,54 @@ class Biased(Good):
 
 
 class Relative(Good):
-    """Not symmetric."""
+    """Not symmetric, and 0 at the truth up to rounding: nothing is wrong with it."""
 
     name = "relative"
-    breaks = "error"
-    says = "truth and estimate are swapped"
 
     def error(self, theta: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        return super().error(theta, truth) / truth.norm(dim=-1)
+        return super().error(theta, truth) / truth.norm(dim=-1) + 1e-13
+
+
+class Positive(Good):
+    """Exponential, with the scale exp(theta), and NaN where x < 0: nothing is wrong with it."""
+
+    name = "positive"
+    capabilities = frozenset({"recovery", "samples", "log_density", "exact_mle"})
+
+    def draw(self, streams: Streams, folder: Path | None) -> dict[str, Any]:
+        drawn = super().draw(streams, folder)
+        noise = streams.numpy("exponential").exponential(size=drawn["observed"].shape)
+        return {**drawn, "observed": np.exp(drawn["truth"]) * noise}
+
+    def sample(self, theta: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return theta.unsqueeze(-2).exp() * -torch.special.log_ndtr(noise)
+
+    def log_density(self, theta: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        theta = theta.unsqueeze(-2)
+        return (0 * y.log() - theta - y * (-theta).exp()).sum(-1)
+
+    def exact_mle(self, y: torch.Tensor) -> torch.Tensor:
+        return y.mean(-2).log()
+
+
+class Impossible(Good):
+    """An estimate under which the data have no density."""
+
+    name = "impossible"
+    breaks = "exact MLE"
+    says = "a finite log_density at exact_mle"
+
+    def exact_mle(self, y: torch.Tensor) -> torch.Tensor:
+        return y.mean(-2) + torch.nan
+
+
+class Misspelt(Good):
+    """A `quick` that names no parameter."""
+
+    name = "misspelt"
+    quick: ClassVar[dict[str, Any]] = {"mm": 20}
+    breaks = "defaults"
+    says = "a `quick` that the parameters accept"
 
 
 class Lenient(Good):

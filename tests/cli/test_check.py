@@ -98,6 +98,16 @@ def test_a_failure_says_what_was_required_what_came_and_the_cure(project, cli):
     assert lines[-1].startswith("19 passed, 1 failed, 2 skipped in ")
 
 
+def test_escape_sequences_of_a_plugin_are_shown_and_not_obeyed(project, cli):
+    bad = PLUGIN.replace("return Fit", 'raise RuntimeError("a\\x1b[2Jb\\u202e")\n        return Fit')
+    project({"fol\x1b[2Jder/bad.py": bad})
+    outcome = cli("check", "fol\x1b[2Jder/bad.py", "--device", "cpu")
+    assert outcome.code == 1
+    assert r"RuntimeError: a\x1b[2Jb\u202e" in outcome.out
+    assert r"method mine  fol\x1b[2Jder/bad.py" in outcome.out
+    assert outcome.out.replace("\n", "").isprintable()
+
+
 def test_json_says_the_same(project, cli):
     project({"loud.py": METRIC})
     outcome = cli("check", "loud.py", "--json")

@@ -131,6 +131,7 @@ def test_the_test_that_is_written_runs(project, cli):
         ("", "'' is no name for a plugin"),
         ("a" * 41, "is no name for a plugin"),
         ("_mine", "is no name for a plugin"),
+        ("mine_", "is no name for a plugin"),
         ("class", "'class' is a word or a module of Python"),
         ("random", "'random' is a word or a module of Python"),
         ("mmd", "the method 'mmd' is there already, from "),
@@ -170,6 +171,25 @@ def test_a_folder_that_cannot_be_written_is_told(project, cli):
     outcome = cli("new", "method", "mine", "--package")
     assert outcome.code == 2
     assert outcome.err.startswith("error: cannot write mine/pyproject.toml: ")
+
+
+def test_of_what_fails_midway_nothing_stays(project, cli):
+    folder = project({"pyproject.toml": "[tool.bench]\n", "tests": "a file"})
+    outcome = cli("new", "problem", "mine")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: cannot write tests/test_mine.py: ")
+    assert sorted(path.name for path in folder.iterdir()) == ["pyproject.toml", "tests"]
+
+
+def test_the_suite_leaves_out_what_needs_parameters(project, cli):
+    folder = project({"pyproject.toml": "[tool.bench]\n"})
+    cli("new", "method", "other")
+    path = folder / "plugins" / "other.py"
+    path.write_text(path.read_text().replace('    name = "other"', '    name = "other"\n    must: bool'))
+    assert cli("new", "metric", "mine").code == 0
+    suite = (folder / "mine.yaml").read_text()
+    assert "name: mmd" in suite
+    assert "name: other" not in suite
 
 
 def test_the_builtin_suites_and_plugins_are_there_in_a_new_project(project, cli):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import random
 import subprocess
 import sys
@@ -13,14 +15,26 @@ import pytest
 import torch
 from pydantic import Field
 
-from bench_core import Fit, Method
+from bench_core import Fit, Method, Problem
 from bench_core.errors import BenchError, PluginError
-from bench_core.plugins import PluginSources
+from bench_core.metrics import DerivedMetric
+from bench_core.plugins import PluginSources, load_plugins
 from bench_core.problems.gaussian_mean import GaussianMean
 from bench_core.testing import Check, ContractError, Report, Result, check_plugin, checks_of, contract_tests
+from bench_core.testing._lab import Kit
+from bench_core.testing._methods import MethodLab
 from bench_core.testing._twin import Twin
 from bench_core.testing._watch import watch
-from bench_core.testing.checks import NotApplicableError, Subject, ViolationError, describe, run_all
+from bench_core.testing.checks import (
+    NotApplicableError,
+    Subject,
+    TimeIsUp,
+    ViolationError,
+    describe,
+    run_all,
+    time_limit,
+)
+from bench_core.testing.plugin import plugin_checks
 
 PLUGIN = '''\
 """A plugin."""
@@ -189,6 +203,20 @@ def test_watching_restores_after_an_exception():
     assert torch.is_grad_enabled()
 
 
+def test_watching_outlives_a_precision_per_backend():
+    before = torch.get_float32_matmul_precision()
+
+    def call():
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+
+    if not hasattr(torch.backends.mkldnn.matmul, "fp32_precision"):
+        pytest.skip("PyTorch has no such setting")
+    assert "torch.backends.cuda.matmul.fp32_precision" in " ".join(watch(call).changed)
+    assert torch.get_float32_matmul_precision() == before
+    assert watch(lambda: None).changed == ()
+
+
 # ---- checks of a class ----------------------------------------------------------------------------------------------
 
 
@@ -256,6 +284,108 @@ def test_on_a_problem_whose_data_are_missing_nothing_is_tried(repo):
     assert named(checks_of(Absent), "draw").run().reason.startswith("the images are not there")
 
 
+def test_a_fit_that_needs_what_is_not_there_is_skipped_with_the_reason():
+    class Gpu(Mean):
+        """Needs a GPU."""
+
+        name = "gpu"
+
+        def fit(self, trials):
+            raise BenchError("it needs a GPU")
+
+    report = run_all(checks_of(Gpu, device="cpu"))
+    assert report.failed == []
+    reasons = {result.check.name: result.reason for result in report.results}
+    assert reasons["fit"] == reasons["same seed"] == "it needs a GPU"
+    kit = Kit(load_plugins(PluginSources()), "cpu", [GaussianMean(d=1, m=20)])
+    assert MethodLab(Gpu, kit, "", loaded=False).device == "cpu"
+    kit.device = "cuda"
+    assert MethodLab(Gpu, kit, "", loaded=False).device == "cuda"
+    assert MethodLab(Mean, kit, "", loaded=False).device == "cpu"
+
+
+class Pictures(Problem):
+    """The same data in each trial, as a data set has them."""
+
+    name = "pictures"
+    capabilities = frozenset({"pictures"})
+
+    def draw(self, streams, folder):
+        return {"train": np.arange(8.0)}
+
+    def size(self):
+        return 8
+
+
+class Networks(Method):
+    """A list of models, one per trial, or an answer without anything per trial."""
+
+    name = "networks"
+    needs: ClassVar[frozenset[str]] = frozenset({"pictures"})
+    whole: ClassVar[bool] = False
+    clock: ClassVar[bool] = False
+
+    def fit(self, trials):
+        models = [torch.nn.Linear(3, 2) for _ in trials.streams]
+        for i, model in enumerate(models):
+            for tensor in model.parameters():
+                tensor.data.fill_(trials["train"][i].sum().item() + (time.perf_counter() if self.clock else 0))
+        return Fit(answer="nothing" if self.whole else models)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_in_a_list_are_compared_and_what_is_not_per_trial_is_skipped(monkeypatch):
+    def result(name):
+        return named(checks_of(Networks, problems=[Pictures()], device="cpu"), name).run()
+
+    torch_state = torch.get_rng_state()
+    assert result("same seed").status == "passed"
+    assert result("widths").status == "passed"
+    monkeypatch.setattr(Networks, "clock", True)
+    assert result("same seed").status == "failed"
+    monkeypatch.setattr(Networks, "whole", True)
+    for name in ("same seed", "independent", "poisoned neighbour", "widths", "fresh process"):
+        assert result(name).reason == "nothing in the answer belongs to single trials"
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_equal_data_in_all_trials_are_right_where_nothing_is_drawn():
+    assert named(checks_of(Pictures), "different trials").run().reason == "it draws nothing at random"
+
+
+def test_instances_of_one_problem_are_fitted_each():
+    seen = set()
+
+    class Counts(Mean):
+        """Sees the size."""
+
+        name = "counts"
+
+        def fit(self, trials):
+            seen.add(trials.problem.m)
+            return super().fit(trials)
+
+    problems = [GaussianMean(d=1, m=20), GaussianMean(d=1, m=21)]
+    named(checks_of(Counts, problems=problems), "same seed").run()
+    assert seen == {20, 21}
+
+
+def test_a_derived_metric_may_give_nan_and_round():
+    class Log(DerivedMetric):
+        """Not a number above 1."""
+
+        name = "log_share"
+        kind = "mean"
+        direction = "lower"
+        needs = frozenset({"recovery"})
+        source = "error"
+
+        def derive(self, problem, source):
+            return (source - source) / 0.3 if isinstance(source, float) else (source - source) * (1 / 0.3)
+
+    assert named(checks_of(Log()), "derived").run().status == "passed"
+
+
 # ---- plugins ---------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +413,25 @@ def test_in_a_pytest_of_ones_own_there_is_a_case_per_check(project):
     assert "1 failed, 19 passed, 2 skipped" in done.stdout
 
 
+def test_docstrings_are_found_in_a_file_that_is_loaded_under_another_name_as_well(project, monkeypatch):
+    text = PLUGIN.replace("    def fit", '    rate: float = Field(1.0, gt=0)\n    """A rate."""\n\n    def fit')
+    folder = project({"mine.py": text.replace("from bench_core", "from pydantic import Field\nfrom bench_core")})
+    spec = importlib.util.spec_from_file_location("also_mine", folder / "mine.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "also_mine", module)
+    spec.loader.exec_module(module)
+    inspect.getmodule(module.Mine)  # as a debugger or pytest does
+    assert named(plugin_checks("mine.py", device="cpu"), "documented").run().status == "passed"
+
+
+def test_contract_tests_have_a_time_limit(project):
+    project({"mine.py": PLUGIN.replace("return Fit", "import time; time.sleep(9)\n        return Fit")})
+    test = contract_tests("mine.py", device="cpu", timeout=0.5)
+    (slow,) = [check for check in test.pytestmark[0].args[1] if check.name == "fit"]
+    with pytest.raises(AssertionError, match=r"to finish within 0\.5 s(.|\n)*--timeout"):
+        test(slow)
+
+
 def test_contract_tests_of_a_plugin_that_does_not_load_say_why(project):
     project({"mine.py": "1 / 0\n"})
     with pytest.raises(PluginError, match=r"mine\.py was left out: ZeroDivisionError: division by zero \(line 1\)"):
@@ -296,5 +445,15 @@ def test_importing_it_needs_neither_torch_nor_pytest():
 
 def test_a_fresh_process_that_ends_is_told():
     twin = Twin(PluginSources(blocked=frozenset({"no_such_plugin"})))
-    with pytest.raises(ViolationError, match="it ended with exit code 1"):
-        twin.ask("method", "mine", None, [0])
+    for _ in range(2):  # the second time of a process of its own
+        with pytest.raises(ViolationError, match="it ended with exit code 1"):
+            twin.ask("method", "mine", None, [0])
+
+
+def test_after_a_time_out_the_next_question_goes_to_a_fresh_process():
+    twin = Twin(PluginSources())
+    with pytest.raises(TimeIsUp), time_limit(0.2, [""]):
+        twin.ask("problem", "gaussian_cov", None, [0])
+    first, second = (twin.ask("problem", name, None, [0]) for name in ("gaussian_mean", "gaussian_cov"))
+    assert first != second
+    assert first == twin.ask("problem", "gaussian_mean", None, [0])
