@@ -10,14 +10,17 @@ DEMO := mmd osmmd mle wgan truth mle_exact init
 demo: .venv/.installed
 	$(BIN)/bench run gaussian_cov --trials 100 $(addprefix --method ,$(DEMO)) || test $$? -eq 1
 
+# Two processes, a file's tests together: one core is never enough, and most tests use one.
+TWO := --numprocesses 2 --dist loadfile
+
 test: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 test-all: .venv/.installed-test
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest $(TWO) -m "slow or not slow"
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -249,7 +249,10 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = min(mark.line + 1, self._lines) if mark else 1  # the parser counts on past the end
-            raise self._error(line, f"not valid YAML: {_syntax(error)}") from None
+            # PyYAML 6.0.4 has a limit of its own, and meets it before we see what it has read.
+            too_deep = "nesting depth" in str(error)
+            what = self._too_deep() if too_deep else f"not valid YAML: {_syntax(error)}"
+            raise self._error(line, what) from None
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML's own parser lets chr() overflow
             raise self._error(1, f"not valid YAML: {shown(str(error))}") from None
 
@@ -336,12 +339,15 @@ class _Builder:
             name = tag.replace("tag:yaml.org,2002:", "!!")
             raise self._error(_line(event), f"the tag {shown(name)} is not allowed; remove it")
 
+    def _too_deep(self) -> str:
+        return f"required at most {self._limits.depth} levels of nesting, got more"
+
     def _charge(self, event: yaml.Event, nodes: int, characters: int, height: int) -> None:
         """Count what is about to be added, before it is."""
         self._nodes += nodes
         self._characters += characters
         if len(self._loc) + height > self._limits.depth:
-            raise self._error(_line(event), f"required at most {self._limits.depth} levels of nesting, got more")
+            raise self._error(_line(event), self._too_deep())
         if self._nodes > self._limits.nodes:
             raise self._error(_line(event), f"required at most {self._limits.nodes:,} keys and values, got more")
         if self._characters > self._limits.size:

@@ -465,7 +465,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     ),
     "deep nest": (
         changed("seed: 3", "seed: " + "[" * 10_000),
-        "s.yaml:4: seed[0][0][0][0][0][0][0]...: required at most 32 levels",
+        "s.yaml:4: seed",
     ),
     "long key": (changed("seed: 3", "? " + "s" * 100_000 + "\n: 3"), "s.yaml:4: 'sss"),
 }
@@ -479,6 +479,7 @@ def test_a_file_that_is_no_suite_is_refused_quickly(tmp_path: Path, name: str) -
     message = refusal(path)
     assert time.process_time() - start < 1
     assert message.startswith(beginning), message
+    assert ("required at most 32 levels" in message) == name.startswith("deep")
     assert len(message) < 500
 
 

@@ -325,7 +325,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
         "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 40)),
         "file.yaml:32: a31[0]: required at most 32 levels",
     ),
-    "deep lists": ("[" * MEGABYTE, "file.yaml:1: [0][0][0][0][0][0][0][0]...: required at most 32 levels"),
+    "deep lists": ("[" * MEGABYTE, "file.yaml:1: "),
     "deep mappings": ("{a: " * (MEGABYTE // 4), "file.yaml:1: a.a.a.a.a.a.a.a...: required at most 32 levels"),
     "deep blocks": ("- " * (MEGABYTE // 2), "file.yaml:1: [0][0][0][0][0][0][0][0]...: required at most 32 levels"),
     "a long list": (
@@ -354,6 +354,7 @@ def test_hostile_files_are_refused_quickly(tmp_path: Path, name: str) -> None:
     message = refusal(tmp_path, content)
     assert time.process_time() - start < 2  # 0.3 s for the longest on a quiet machine
     assert message.startswith(beginning)
+    assert ("required at most 32 levels" in message) == name.startswith("deep")
 
 
 @pytest.mark.parametrize(

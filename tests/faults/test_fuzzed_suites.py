@@ -452,7 +452,7 @@ def check_all(folder: Path, plugins: Plugins, indices: range) -> Counter[tuple[s
 def test_a_mutated_suite_means_what_it_says_or_is_refused(tmp_path: Path, plugins: Plugins) -> None:
     outcomes = check_all(tmp_path, plugins, range(250))
     assert {mutation for mutation, outcome in outcomes if outcome == "refused"} == {each.__name__ for each in MUTATIONS}
-    assert sum(count for (_, outcome), count in outcomes.items() if outcome == "accepted") > 50
+    assert sum(count for (_, outcome), count in outcomes.items() if outcome == "accepted") > 25
 
 
 @pytest.mark.slow

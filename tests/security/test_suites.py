@@ -50,7 +50,7 @@ REFUSED = {
     ),
     "a tag of a name": (changed("A small one", "!!python/name:os.system"), "tiny.yaml:2: title: the tag"),
     "an alias bomb": (LAUGHS + SUITE, "tiny.yaml:5: a4[5]: required at most 50,000 keys and values, got more"),
-    "deep nesting": (changed("d: 2", f"d: {'[' * 100_000}"), "tiny.yaml:4: problems[0].params.d[0][0][0]"),
+    "deep nesting": (changed("d: 2", f"d: {'[' * 100_000}"), "required at most 32 levels of nesting"),
     "a large file": (SUITE + "#" * 1_000_000, "tiny.yaml: required a file of at most 1,000,000 bytes"),
     "a name that climbs": (changed("name: tiny", "name: ../tiny"), "tiny.yaml:1: name: required 1 to 64 of a-z"),
     "an absolute name": (changed("name: tiny", "name: /tmp/tiny"), "tiny.yaml:1: name: required 1 to 64 of a-z"),
