@@ -36,7 +36,7 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-@pytest.mark.parametrize(("kernel", "formula"), CASES, ids=str)
+@pytest.mark.parametrize(("kernel", "formula"), CASES, ids=[str(kernel) for kernel, _ in CASES])
 def test_a_radial_kernel_is_its_formula(kernel, formula):
     x, y = normal(4, 3), normal(5, 3, seed=1)
     expected = [[formula(math.dist(a, b)) for b in y.tolist()] for a in x.tolist()]
