@@ -11,7 +11,7 @@ demo: .venv/.installed
 	$(BIN)/bench run gaussian_cov --trials 100 $(addprefix --method ,$(DEMO)) || test $$? -eq 1
 
 # Two processes, a file's tests together: one core is never enough, and most tests use one.
-TWO := --numprocesses 2 --dist loadfile
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.installed-test
 	$(BIN)/ruff check .

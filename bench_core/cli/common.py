@@ -63,12 +63,17 @@ def read(folder: Path, plugins: Plugins) -> list[Results]:
     return found
 
 
+def columns() -> int:
+    """Return the width of the terminal, and a width that suits files and pipes where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 120
+
+
 def print_summaries(
     plugins: Plugins, summaries: Sequence[Summary], format_name: str, output: Path | None = None
 ) -> None:
     """Print tables in a format, or write them to ``output``."""
     terminal = sys.stdout.isatty() and output is None
-    width = shutil.get_terminal_size((120, 24)).columns if terminal else 120
+    width = columns() if terminal else 120
     text = plugins.formats.get(format_name).render(
         summaries, width=width, color=terminal and "NO_COLOR" not in os.environ
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import shutil
 from typing import TYPE_CHECKING
 
+from bench_core.cli.common import columns
 from bench_core.cli.cost import seconds_per_trial
 from bench_core.report.table import duration, plain
 from bench_core.running import what_is_missing
@@ -57,7 +57,7 @@ def render(results: Results, options: Options) -> str:
             f"{first.width * first.working_set / 1e6:.1f}",
             "" if not sum(todo) else f"{guessed}{duration(cost)}" if cost is not None else "?",
         )
-    console = Console(file=io.StringIO(), width=shutil.get_terminal_size((100, 24)).columns)
+    console = Console(file=io.StringIO(), width=columns())
     console.print(Text(plan.suite.title, style="bold"))
     console.print(table)
     console.print(_total(sum(map(len, missing.values())), plan.trials, total, workers), highlight=False)
