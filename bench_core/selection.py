@@ -157,9 +157,9 @@ def _selection(entry: MethodEntry, how: SelectEntry, plan: Plan, stored: Stored,
 def _candidate(
     choice: Mapping[str, Any], cells: Sequence[tuple[int, Cell]], stored: Stored, metric: Metric
 ) -> Candidate:
+    planned = sum(cell.trials for _, cell in cells)
     frames = [stored[index] for index, _ in cells if index in stored]
     if not frames:
-        planned = sum(cell.trials for _, cell in cells)
         return Candidate(choice, worst(metric), planned, 0, 0, {}, {}, 0.0, {})
     rows = pl.concat(frames)
     failures = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
@@ -167,7 +167,7 @@ def _candidate(
     return Candidate(
         choice=choice,
         score=_score(metric, rows),
-        n_planned=sum(cell.trials for _, cell in cells),
+        n_planned=planned,
         n_attempted=len(rows),
         n_failed=failed,
         reasons=dict(Counter(failures["reason"].to_list())),

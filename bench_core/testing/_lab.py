@@ -250,6 +250,11 @@ def difference(a: Attempt, slot_a: int, b: Attempt, slot_b: int) -> str | None:
     return None
 
 
+def same_values(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Return whether two tensors have the same shape, dtype and values, NaN in the same places included."""
+    return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
 def counting(problem: Problem) -> tuple[Callable[[], None], Callable[[], int]]:
     """Count what ``problem.sample`` draws; return what ends the counting, and what gives the samples of all trials."""
     if not isinstance(problem, RecoveryProblem):

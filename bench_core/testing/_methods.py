@@ -25,6 +25,7 @@ from bench_core.testing._lab import (
     fresh_digest,
     make,
     make_trials,
+    same_values,
     tensors_of,
 )
 from bench_core.testing._watch import watch
@@ -183,12 +184,8 @@ class MethodLab:
 
 
 def _edited(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    names = [name for name in before if name not in after or not _same(before[name], after[name])]
+    names = [name for name in before if name not in after or not same_values(before[name], after[name])]
     return tuple(names + [name for name in after if name not in before])
-
-
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 contract = Contract[MethodLab]()

@@ -12,7 +12,7 @@ import torch
 
 from bench_core.metrics import DerivedMetric, MeasuredMetric, Metric, ReportedMetric
 from bench_core.problems import Problem, RecoveryProblem
-from bench_core.testing._lab import Kit, floating, make, make_trials
+from bench_core.testing._lab import Kit, floating, make, make_trials, same_values
 from bench_core.testing._parameters import require_docstring, require_name
 from bench_core.testing._watch import watch
 from bench_core.testing.checks import Contract, NotApplicableError, ViolationError, describe
@@ -94,7 +94,7 @@ class MetricLab:
         tensors = {**trials.data, **dict(floating(fit))}
         before = {name: tensor.clone() for name, tensor in tensors.items()}
         seen = watch(lambda: metric.measure(trials, fit))
-        edited = tuple(name for name, tensor in before.items() if not _same(tensor, tensors[name]))
+        edited = tuple(name for name, tensor in before.items() if not same_values(tensor, tensors[name]))
         moved = tuple(f"the generator {name} moved" for name in seen.moved)
         printed = (f"{seen.printed.strip()!r:.60} was printed",) if seen.printed else ()
         return Measured(trials, fit, seen.result, edited, (*moved, *seen.changed, *printed))
@@ -109,10 +109,6 @@ class MetricLab:
         if not found:
             raise NotApplicableError("no loaded method gives an answer to measure")
         yield from found
-
-
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def contracts(metric: Metric) -> list[Contract[MetricLab]]:
@@ -208,7 +204,7 @@ def same_value(lab: MetricLab) -> None:
     metric = cast("MeasuredMetric", lab.metric)
     for each in lab.measured():
         again = watch(partial(metric.measure, each.trials, each.fit), seed=1).result
-        if not _same(each.values, again):
+        if not same_values(each.values, again):
             raise ViolationError(
                 "the same numbers again",
                 f"{each.values.tolist()}, then {again.tolist()}",

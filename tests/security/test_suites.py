@@ -53,7 +53,7 @@ REFUSED = {
     "deep nesting": (changed("d: 2", f"d: {'[' * 100_000}"), "required at most 32 levels of nesting"),
     "a large file": (SUITE + "#" * 1_000_000, "tiny.yaml: required a file of at most 1,000,000 bytes"),
     "a name that climbs": (changed("name: tiny", "name: ../tiny"), "tiny.yaml:1: name: required 1 to 64 of a-z"),
-    "an absolute name": (changed("name: tiny", "name: /tmp/tiny"), "tiny.yaml:1: name: required 1 to 64 of a-z"),
+    "an absolute name": (changed("name: tiny", "name: /tiny"), "tiny.yaml:1: name: required 1 to 64 of a-z"),
     "the name of another": (changed("name: tiny", "name: other"), "tiny.yaml:1: name: required the file's name 'tiny'"),
     "the reserved name": (changed("name: tiny", "name: reference"), "tiny.yaml:1: name: 'reference' is a reserved"),
     "a label that climbs": (changed("label: again", "label: ../../x"), "methods[1].label: required a printable name"),
