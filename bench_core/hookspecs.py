@@ -38,7 +38,7 @@ def bench_register_metrics() -> Iterable[Metric]:
 
 @hookspec
 def bench_register_formats() -> Iterable[Format]:
-    """Offer report formats for ``bench report --format NAME``."""
+    """Offer formats for ``bench report --format NAME``: a ``Format``, or a ``FolderFormat`` of several files."""
 
 
 # --- during a run, in the main process ------------------------------------------------------------------------------

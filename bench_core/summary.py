@@ -6,13 +6,15 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bench_core import stats
-from bench_core.estimates import FAILED, attempted, estimate, values_of
+from bench_core.estimates import FAILED, Values, attempted, estimate, values_of
 from bench_core.metrics import DerivedMetric
 from bench_core.results import Results
 
@@ -98,6 +100,78 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The attempted trials of one cell, sorted by repeat: what every estimate and every comparison is made of."""
+
+    problem_key: str
+    label: str
+    rows: pl.DataFrame
+    """As stored: ``trial_id``, ``repeat``, ``status``, ``seconds``, ``path.*``, …"""
+    values: Mapping[str, Values]
+    """Metric -> one value per row, failed trials as ``estimates.value_of_failure`` says."""
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint64]:
+        """Hash of each trial's data; 0 where it failed before its data were digested."""
+        return self.rows["data_digest"].hash(seed=0).set(self.rows["data_digest"].is_null(), 0).to_numpy()
+
+
+def paired(a: Sample, b: Sample, metric: str) -> tuple[Values, Values]:
+    """Return the values of two cells on the trials that both have, on the same data, shape ``(n_pairs,)`` each.
+
+    Trials that failed before their data were digested count: their data follow from the same stream. Trials without a
+    value (NaN: a failure under a metric that is a mean) do not.
+    """
+    _, first, second = np.intersect1d(a.rows["repeat"], b.rows["repeat"], assume_unique=True, return_indices=True)
+    left, right = a.values[metric][first], b.values[metric][second]
+    seen, seen_b = a.digests[first], b.digests[second]
+    kept = ((seen == seen_b) | (seen == 0) | (seen_b == 0)) & ~np.isnan(left) & ~np.isnan(right)
+    return left[kept], right[kept]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one problem cell, or one pair of labels in it, says about a claim."""
+
+    where: Mapping[str, Any]
+    verdict: Literal["supported", "contradicted", "inconclusive"]
+    text: str
+    """What was compared and measured there, as a line that needs no further context."""
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the results say about one claim of a suite."""
+
+    id: str
+    text: str
+    source: str
+    family: str
+    form: str
+    verdict: Literal["supported", "contradicted", "inconclusive"]
+    expected: bool
+    """False where the suite says ``expect: contradicted``: the source is known to be wrong."""
+    decisive: bool
+    """Whether it sets the exit code: not so for readings among ``alternatives`` and what is expected to fail."""
+    published: float | str | None
+    estimate: float
+    low: float
+    high: float
+    n: int
+    explanation: str
+    """One sentence for a reader who has not seen the suite: what was found, by which interval or test."""
+    hint: str = ""
+    """What would decide it, with the assumption that this rests on; empty where it is decided."""
+    parts: Sequence[Part] = ()
+    readings: Sequence[Verdict] = ()
+    """The verdicts on the readings of ``alternatives``."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a report shows of one suite."""
 
@@ -111,6 +185,9 @@ class Summary:
     entries: Sequence[Entry]
     comparisons: Sequence[Comparison]
     environments: Mapping[str, Any]
+    samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict, repr=False)
+    """(problem key, label) -> the trials behind the table."""
+    claims: Sequence[Verdict] = ()
     selections: Sequence[Selection] = ()
     absent: Sequence[str] = field(default_factory=tuple)
     """Labels of which no trial is stored."""
@@ -133,7 +210,7 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
 
         raise SuiteError(f"suite {suite.name!r} has no metric {metric!r}{suggest(metric, suite.metrics)}")
     metrics = {name: plugins.metrics.get(name) for name in ([metric] if metric else suite.metrics)}
-    cells = [_Stored(cell, rows) for cell, rows in _by_cell(results)]
+    cells = [_Stored(cell, _sample(cell, rows, metrics), rows) for cell, rows in _by_cell(results)]
     absent = [label for label in results.plan.labels if _nothing(cells, label)]
     shown = [stored for stored in cells if stored.cell.label not in absent]
     tuning = {each.label: _tuning(each) for each in results.selections}
@@ -155,6 +232,7 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
         entries=entries,
         comparisons=comparisons,
         environments=results.environments,
+        samples={(stored.cell.problem_key, stored.cell.label): stored.sample for stored in shown},
         selections=[selection for selection in results.selections if selection.n_attempted],
         absent=absent,
         stale=results.stale,
@@ -166,7 +244,14 @@ class _Stored:
     """A cell with its stored rows, sorted by repeat."""
 
     cell: Cell
+    sample: Sample
     rows: pl.DataFrame
+
+
+def _sample(cell: Cell, rows: pl.DataFrame, metrics: Mapping[str, Metric]) -> Sample:
+    ran = attempted(rows)
+    values = {name: values_of(ran, metric) for name, metric in metrics.items() if _exists(metric, cell)}
+    return Sample(cell.problem_key, cell.label, ran, values)
 
 
 def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
@@ -188,9 +273,9 @@ def _tuning(selection: Selection) -> Tuning:
 
 def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None) -> Entry:
     cell = stored.cell
-    rows = attempted(stored.rows)
+    rows = stored.sample.rows
     counts = {status: int((rows["status"] == status).sum()) for status in FAILED}
-    interval = estimate(metric, values_of(rows, metric))
+    interval = estimate(metric, stored.sample.values[metric.name])
     failed = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
     reasons = failed["reason"]
     budgets = {name.removeprefix("budget."): rows[name].mean() for name in rows.columns if "budget." in name}
@@ -257,17 +342,7 @@ def _compare_all(cells: Sequence[_Stored], metric: Metric) -> list[Comparison]:
 
 
 def _compare(a: _Stored, b: _Stored, metric: Metric) -> tuple[_Stored, _Stored, stats.PairedTest]:
-    first, second = (
-        attempted(stored.rows)
-        .select("repeat", "data_digest")
-        .with_columns(value=pl.Series(values_of(stored.rows, metric), dtype=pl.Float64))
-        for stored in (a, b)
-    )
-    pairs = first.join(second, on="repeat", suffix="_b")
-    # Trials that failed before their data were digested have none; their data follow from the same stream.
-    same = pl.col("data_digest").eq(pl.col("data_digest_b")).fill_null(value=True)
-    pairs = pairs.filter(same & pl.col("value").is_not_nan() & pl.col("value_b").is_not_nan())
-    left, right = pairs["value"].to_numpy(), pairs["value_b"].to_numpy()
+    left, right = paired(a.sample, b.sample, metric.name)
     if metric.kind == "rate":
         return a, b, stats.mcnemar_exact(left, right)
     return a, b, stats.wilcoxon(left, right, direction=metric.direction)

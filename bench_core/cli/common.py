@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench_core.plugins import Plugins
+    from bench_core.report import FolderFormat
     from bench_core.results import Results
     from bench_core.summary import Summary
 
@@ -71,16 +72,41 @@ def columns() -> int:
 def print_summaries(
     plugins: Plugins, summaries: Sequence[Summary], format_name: str, output: Path | None = None
 ) -> None:
-    """Print tables in a format, or write them to ``output``."""
+    """Print tables in a format, or write them to ``output``; a format of several files writes a folder."""
+    from bench_core.report import FolderFormat
+
+    chosen = plugins.formats.get(format_name)
+    if isinstance(chosen, FolderFormat):
+        write_folder(output or Path("report"), chosen, summaries)
+        return
     terminal = sys.stdout.isatty() and output is None
     width = columns() if terminal else 120
-    text = plugins.formats.get(format_name).render(
-        summaries, width=width, color=terminal and "NO_COLOR" not in os.environ
-    )
+    text = chosen.render(summaries, width=width, color=terminal and "NO_COLOR" not in os.environ)
     if output is None:
         typer.echo(text.rstrip("\n"))
     else:
         write(output, text)
+
+
+def write_folder(folder: Path, chosen: FolderFormat, summaries: Sequence[Summary]) -> None:
+    """Write a report of several files; an older report in ``folder`` is replaced, anything else there is refused.
+
+    Raises:
+        BenchError: when the folder holds other things, or cannot be written.
+    """
+    from bench_core.errors import BenchError
+
+    # The list of what was written tells a report of ours from a folder with somebody's work in it.
+    listing = folder / f".{chosen.name}-report"
+    if folder.exists() and not listing.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BenchError(f"{folder} exists and is no report; give an empty or a new folder with --output")
+    try:
+        for name, content in {listing.name: b"", **chosen.files(summaries)}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise BenchError(f"cannot write {folder}: {error.strerror or error}") from None
+    note(f"wrote {folder / chosen.opens}")
 
 
 def write(output: Path, text: str) -> None:
