@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def collect(facts: dict[str, Any], plugins: list[PluginInfo]) -> tuple[str, dict
         **_git(),
     }
     return short_id(canonical(env)), env
+
+
+def hardware(env: Mapping[str, Any]) -> str:
+    """Return what timings depend on: device, processor, threads, and what PyTorch makes of them."""
+    device = env.get("device", "cpu")
+    parts = [env.get("cpu", "unknown processor") if device == "cpu" else device]
+    if device == "cpu":
+        parts += [str(env[name]) for name in ("cpu_capability",) if name in env]
+        parts += [f"{env['threads']} thread{'s' if env['threads'] != 1 else ''}"] if "threads" in env else []
+    return ", ".join([*parts, f"PyTorch {env.get('torch', '?')}"])
 
 
 def _version(name: str) -> str | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,14 +50,67 @@ def worst(metric: Metric) -> float:
     return math.inf if metric.direction == "lower" else -math.inf
 
 
-def estimate(metric: Metric, values: Values) -> stats.Interval:
-    """Return the estimate of a metric with its 95 % interval: exact for rates, t for means, ranks for medians."""
+def estimate(metric: Metric, values: Values, level: float = LEVEL) -> stats.Interval:
+    """Return the estimate of a metric with its interval: exact for rates, t for means, order statistics for medians."""
     if metric.kind == "rate":
         known = values[~np.isnan(values)]  # a stored trial may lack a metric that was asked for later
-        return stats.clopper_pearson(int(known.sum()), len(known), LEVEL)
+        return stats.clopper_pearson(int(known.sum()), len(known), level)
     if metric.kind == "mean":
-        return stats.student_t(values[np.isfinite(values)], LEVEL)
-    return stats.median(values[~np.isnan(values)], LEVEL)
+        return stats.student_t(values[np.isfinite(values)], level)
+    return stats.median(values[~np.isnan(values)], level)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The attempted trials of one cell, sorted by repeat: what every estimate and every comparison is made of."""
+
+    problem_key: str
+    label: str
+    rows: pl.DataFrame
+    """As stored: ``trial_id``, ``repeat``, ``status``, ``seconds``, ``path.*``, …"""
+    values: Mapping[str, Values]
+    """Metric -> one value per row, failed trials as ``value_of_failure`` says."""
+
+    @cached_property
+    def repeats(self) -> NDArray[np.int64]:
+        """The repeats of the trials, ascending."""
+        return self.rows["repeat"].to_numpy()
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint64]:
+        """Hash of each trial's data; 0 where it failed before its data were digested."""
+        known = self.rows["data_digest"]
+        return known.hash(seed=0).set(known.is_null(), 0).to_numpy()
+
+    def first(self, trials: int) -> Sample:
+        """Return the trials whose repeat is below ``trials``."""
+        kept = int((self.rows["repeat"] < trials).sum())
+        values = {name: each[:kept] for name, each in self.values.items()}
+        return Sample(self.problem_key, self.label, self.rows.head(kept), values)
+
+
+def paired(a: Sample, b: Sample, metric: str) -> tuple[Values, Values]:
+    """Return the values of two cells on the trials that both have, on the same data, shape ``(n_pairs,)`` each.
+
+    Trials that failed before their data were digested count: their data follow from the same stream. Trials without a
+    value (NaN: a failure under a metric that is a mean) do not.
+    """
+    left, right, seen, seen_b = a.values[metric], b.values[metric], a.digests, b.digests
+    if not np.array_equal(a.repeats, b.repeats):
+        _, first, second = np.intersect1d(a.repeats, b.repeats, assume_unique=True, return_indices=True)
+        left, right, seen, seen_b = left[first], right[second], seen[first], seen_b[second]
+    kept = ((seen == seen_b) | (seen == 0) | (seen_b == 0)) & ~np.isnan(left) & ~np.isnan(right)
+    return left[kept], right[kept]
+
+
+def compare(a: Sample, b: Sample, metric: Metric, level: float = LEVEL) -> stats.PairedTest:
+    """Return the paired test of two cells under a metric, with its interval at ``level``."""
+    left, right = paired(a, b, metric.name)
+    if metric.kind == "rate":
+        return stats.mcnemar_exact(left, right, level)
+    if metric.kind == "mean":
+        return stats.permutation(left, right, direction=metric.direction, level=level)
+    return stats.wilcoxon(left, right, direction=metric.direction, level=level)
 
 
 def budgets(rows: pl.DataFrame) -> dict[str, float]:

@@ -90,6 +90,12 @@ class Cell:
         """Return the short hash of the spec."""
         return short_id(self.spec(repeat))
 
+    @cached_property
+    def cell_id(self) -> str:
+        """Return the short hash of the spec without the repeat, which all trials of the cell share."""
+        head, tail = self._spec_parts
+        return short_id(f"{head},{tail}")
+
     @property
     def work(self) -> str:
         """Short name of what the cell computes and by which code."""
@@ -337,7 +343,7 @@ def _check_size(suite: Suite) -> None:
     cells = trials = 0
     for entry in suite.methods:
         cells += problems
-        trials += problems * (entry.trials or suite.trials)
+        trials += problems * (entry.trials or suite.max_trials)
         if entry.select is not None:
             points = math.prod(map(len, entry.select.grid.values()))
             cells += problems * points
@@ -401,7 +407,7 @@ def _cell(
         problem_digest=_scored_by(plugins, problem, metrics),
         x=problem.values().get(suite.report.x) if suite.report.x else None,
         metrics=metrics,
-        trials=entry.select.trials if entry.select and split == "select" else entry.trials or suite.trials,
+        trials=entry.select.trials if entry.select and split == "select" else entry.trials or suite.max_trials,
         width=batch_width(working_set, device),
         working_set=working_set,
         skipped=method.unfit(problem),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from bench_core.adaptive import Reach, reaches
 from bench_core.errors import BenchError, SuiteError
 from bench_core.estimates import FAILED
 from bench_core.metrics import DerivedMetric
 from bench_core.plan import Cell, Plan, make_plan
 from bench_core.selection import Selection, select
-from bench_core.store import Damage, Run, find_runs
+from bench_core.store import FOR_TABLES, SCHEMA, Damage, Run, find_runs
 from bench_core.suite import Suite, load_suite
 from bench_core.yamlfile import visible
 
@@ -35,8 +36,11 @@ class Results:
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
         selections: how hyper-parameters are chosen, per label with ``select``.
+        reaches: problem key -> how far its trials go, where the suite says ``until``.
         damaged: files that cannot be read; the next run sets them aside.
         set_aside: files that could not be read, which the run has renamed.
+        older: labels whose reference results other code of the same declared version has computed.
+        also: what the reader must know about where the rows come from.
     """
 
     plan: Plan
@@ -45,8 +49,11 @@ class Results:
     stale: int
     environments: Mapping[str, Any]
     selections: tuple[Selection, ...] = ()
+    reaches: Mapping[str, Reach] = field(default_factory=dict)
     damaged: tuple[Path, ...] = ()
     set_aside: tuple[Path, ...] = ()
+    older: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> dict[str, Mapping[str, Any]]:
@@ -57,25 +64,48 @@ class Results:
     def _parts(self) -> dict[tuple[Any, ...], pl.DataFrame]:
         return self.frame.partition_by("cell", as_dict=True)
 
+    def repeats(self, cell: int) -> range:
+        """Return the repeats of a cell that run and are reported: all that are planned, or up to where it may stop."""
+        planned = self.plan.cells[cell].repeats
+        reach = self.reaches.get(self.plan.cells[cell].problem_key)
+        adaptive = reach is not None and self.plan.cells[cell].split == "main"
+        return planned[: reach.trials] if reach is not None and adaptive else planned
+
     def rows(self, cell: int) -> pl.DataFrame:
-        """Return the rows of a cell, sorted by repeat."""
-        return self._parts.get((cell,), self.frame.clear())
+        """Return the rows of a cell that are reported, sorted by repeat."""
+        rows = self._parts.get((cell,), self.frame.clear())
+        repeats = self.repeats(cell)
+        return (
+            rows if len(repeats) == len(self.plan.cells[cell].repeats) else rows.filter(pl.col("repeat") < len(repeats))
+        )
 
     def missing(self, cell: int, *, retry_failed: bool = False) -> list[int]:
         """Return the repeats of a cell that have no row, or whose row lacks a metric that is now asked for."""
         rows = self.rows(cell)
         if rows.is_empty():
-            return list(self.plan.cells[cell].repeats)
+            return list(self.repeats(cell))
         incomplete = pl.any_horizontal(pl.col(f"metric.{name}").is_null() for name in self.plan.cells[cell].metrics)
         again = (pl.col("status") == "ok") & incomplete
         if retry_failed:
             again |= pl.col("status").is_in(FAILED)
         done = set(rows.filter(~again)["repeat"].to_list())
-        return [repeat for repeat in self.plan.cells[cell].repeats if repeat not in done]
+        return [repeat for repeat in self.repeats(cell) if repeat not in done]
 
 
-def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[str]]:
+def read_results(
+    results: Path,
+    plugins: Plugins,
+    *,
+    whole: bool = False,
+    reference: Callable[[str, int], Sequence[Run]] | None = None,
+) -> tuple[list[Results], list[str]]:
     """Return the results that ``results`` means (see ``store.find_runs``), one per suite, and what is unreadable.
+
+    Args:
+        results: a folder.
+        plugins: where names are looked up.
+        whole: read the columns that no table needs, too (see ``store.FOR_TABLES``).
+        reference: name of a suite and seed -> runs with the rows of labels that have none in ``results``.
 
     Raises:
         BenchError: when there is nothing to read, or nothing of it can be read.
@@ -83,7 +113,7 @@ def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[s
     found, unreadable = [], []
     for run in find_runs(results):
         try:
-            found.append(load_results(run, plugins))
+            found.append(load_results(run, plugins, whole=whole, reference=reference))
         except BenchError as error:
             cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" * isinstance(error, SuiteError)
             unreadable.append(f"{error}{cure}")
@@ -92,14 +122,28 @@ def read_results(results: Path, plugins: Plugins) -> tuple[list[Results], list[s
     return found, unreadable
 
 
-def load_results(run: Run, plugins: Plugins) -> Results:
-    """Return the results of a run, for the suite that it was last run with."""
+def load_results(
+    run: Run, plugins: Plugins, *, whole: bool = False, reference: Callable[[str, int], Sequence[Run]] | None = None
+) -> Results:
+    """Return the results of a run, for the suite that it was last run with; see ``read_results``."""
     run.check_suite()
     device = "cuda" if run.name.endswith("cuda") else "cpu"
-    return stored(load_suite(run.suite_file, stored=True), plugins, run, device=device)
+    suite = load_suite(run.suite_file, stored=True)
+    others = reference(suite.name, suite.seed) if reference else ()
+    return stored(suite, plugins, run, device=device, whole=whole, reference=others)
 
 
-def stored(suite: Suite, plugins: Plugins, run: Run | None, *, device: str, set_aside: bool = False) -> Results:
+def stored(
+    suite: Suite,
+    plugins: Plugins,
+    run: Run | None,
+    *,
+    device: str,
+    labels: Collection[str] | None = (),
+    reference: Sequence[Run] = (),
+    whole: bool = False,
+    set_aside: bool = False,
+) -> Results:
     """Return what ``run`` holds of ``suite``, hyper-parameters chosen as far as their holdout trials are there.
 
     Args:
@@ -107,46 +151,89 @@ def stored(suite: Suite, plugins: Plugins, run: Run | None, *, device: str, set_
         plugins: where its names are looked up.
         run: None where nothing is stored.
         device: ``cpu`` or ``cuda``.
+        labels: labels that are to run, which decides together with those that have run where problem cells may stop;
+            None: all.
+        reference: runs whose rows stand in for the cells of which ``run`` has none; what counts there is the declared
+            version of the code, not its digest.
+        whole: read the columns that no table needs, too.
         set_aside: see ``Run.rows``.
     """
     damage = Damage()
-    rows = run.rows(damage, set_aside=set_aside) if run else Run(Path()).rows()
+    only = SCHEMA if whole else FOR_TABLES
+    rows = (run or Run(Path())).rows(damage, only=only, set_aside=set_aside)
+    others = [each.rows(only=only) for each in reference]
     plan = make_plan(suite, plugins, device=device)
     selections: tuple[Selection, ...] = ()
     if plan.undecided:
         trying = replace(plan, cells=tuple(cell for cell in plan.cells if cell.split == "select"))
-        tried, _ = match(trying, plugins, rows)
+        tried = _answered(trying, plugins, rows, others).frame
         selections = select(trying, tried, {name: plugins.metrics.get(name) for name in suite.metrics})
         plan = make_plan(suite, plugins, device=device, chosen=_chosen(selections))
-    frame, stale = match(plan, plugins, rows)
+    answered = _answered(plan, plugins, rows, others)
+    coming = plan.labels if labels is None else labels
+    environments: dict[str, Any] = {}
+    for each in (*reference, *([run] if run else [])):
+        environments |= each.environments()
     return Results(
         plan=plan,
         run=visible(run.name) if run else "",
-        frame=frame,
-        stale=stale,
-        environments=run.environments() if run else {},
+        frame=answered.frame,
+        stale=answered.stale,
+        environments=environments,
         selections=selections,
+        reaches=reaches(plan, answered.frame, plugins.metrics.get(suite.report.metric), coming),
         damaged=tuple(damage.files),
+        older=answered.older,
     )
+
+
+@dataclass(frozen=True)
+class _Answered:
+    frame: pl.DataFrame
+    stale: int
+    older: tuple[str, ...]
+
+
+def _answered(plan: Plan, plugins: Plugins, rows: pl.DataFrame, others: Sequence[pl.DataFrame]) -> _Answered:
+    """Return the rows that answer the trials of ``plan``; those in ``others`` where ``rows`` has none for a cell."""
+    frame, stale = match(plan, plugins, rows)
+    frames = [frame.with_columns(reference=pl.lit(value=False))]
+    older: set[str] = set()
+    for other in others:
+        found, _ = match(plan, plugins, other, any_code=True)
+        found = found.filter(~pl.col("cell").is_in(frame["cell"].unique().implode()))
+        current = {(cell.method_digest, cell.problem_digest) for cell in plan.cells}
+        for label, *digests in found.select("label", "method_digest", "problem_digest").unique().iter_rows():
+            if tuple(digests) not in current:
+                older.add(label)
+        frames.append(found.with_columns(reference=pl.lit(value=True)))
+    together = pl.concat(frames, how="diagonal").unique(["cell", "repeat"], keep="first").sort("cell", "repeat")
+    return _Answered(together if others else frames[0], stale, tuple(sorted(older)))
 
 
 def _chosen(selections: Sequence[Selection]) -> dict[str, Mapping[str, Any]]:
     return {each.label: each.winner.choice for each in selections if each.winner is not None}
 
 
-def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Return the rows that answer the trials of ``plan``, with derived metrics, and how many other code computed."""
-    wanted = _wanted(plan, rows["repeat"].drop_nulls().unique().sort().to_list())
-    found = rows.drop("label").join(wanted, on="trial_id", how="inner", maintain_order="left")
+def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame, *, any_code: bool = False) -> tuple[pl.DataFrame, int]:
+    """Return the rows that answer the trials of ``plan``, with derived metrics, and how many other code computed.
+
+    Those are left out but for ``any_code``.
+    """
+    # On a narrow table first, since every step copies it: of a million trials the whole one takes hundreds of megabytes.
+    keys = rows.select("cell_id", "repeat", "method_digest", "problem_digest").with_row_index("at")
+    found = keys.join(_wanted(plan), on="cell_id", how="inner", maintain_order="left")
+    found = found.filter(pl.col("repeat") < pl.col("wanted_trials"))
     current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(
         pl.col("wanted_problem")
     )
-    usable = found.filter(current)
+    current = pl.lit(any_code) | current
+    stale = rows[found.filter(~current)["at"]]["trial_id"].n_unique()
     # The newest row of a trial counts: --retry-failed appends and never rewrites.
-    usable = usable.unique(["trial_id", "cell"], keep="last", maintain_order=True)
-    stale = found.filter(~current)["trial_id"].n_unique() if len(found) > len(usable) else 0
-    frame = _with_derived(usable.drop("wanted_method", "wanted_problem"), plan, plugins)
-    return frame.sort("cell", "repeat"), stale
+    usable = found.filter(current).select("at", "cell", "label", "repeat").unique(["cell", "repeat"], keep="last")
+    usable = usable.sort("cell", "repeat")
+    frame = rows.drop("label", strict=False)[usable["at"]].with_columns(usable["cell"], usable["label"])
+    return _with_derived(frame, plan, plugins), stale
 
 
 def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[str, Any]], float | None]:
@@ -162,24 +249,16 @@ def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[st
     return read
 
 
-def _wanted(plan: Plan, repeats: Sequence[int]) -> pl.DataFrame:
-    """Return a row per trial of the plan whose repeat is stored. Labels of one configuration share their trials."""
-    schema = {"trial_id": pl.String, "label": pl.String, "cell": pl.Int64}
-    none = pl.DataFrame(schema={**schema, "wanted_method": pl.String, "wanted_problem": pl.String})
-    return pl.concat(
-        [none]
-        + [
-            pl.DataFrame(
-                {"trial_id": [cell.trial_id(repeat) for repeat in repeats if repeat in cell.repeats]},
-                schema={"trial_id": pl.String},
-            ).with_columns(
-                label=pl.lit(cell.label),
-                cell=pl.lit(index, pl.Int64),
-                wanted_method=pl.lit(cell.method_digest),
-                wanted_problem=pl.lit(cell.problem_digest),
-            )
+def _wanted(plan: Plan) -> pl.DataFrame:
+    """Return a row per cell of the plan. Labels of one configuration share their trials."""
+    schema = {"cell_id": pl.String, "label": pl.String, "cell": pl.Int64, "wanted_trials": pl.Int64}
+    return pl.DataFrame(
+        [
+            (cell.cell_id, cell.label, index, len(cell.repeats), cell.method_digest, cell.problem_digest)
             for index, cell in enumerate(plan.cells)
-        ]
+        ],
+        schema={**schema, "wanted_method": pl.String, "wanted_problem": pl.String},
+        orient="row",
     )
 
 

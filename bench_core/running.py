@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from bench_core.results import Results, stored
 from bench_core.store import Run, open_run
 
 if TYPE_CHECKING:
+    from bench_core.adaptive import Reach
     from bench_core.plugins import Plugins
     from bench_core.suite import Suite
 
@@ -66,35 +68,34 @@ class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
 def run_suite(suite: Suite, plugins: Plugins, options: Options, watcher: Watcher) -> Results:
     """Run what is missing of ``suite`` and return all that is stored of it.
 
-    Labels with ``select`` run twice: on the holdout trials of their grids, and, once hyper-parameters are chosen, on
-    the trials of the report.
+    What to run follows from what is stored, again and again until nothing is missing: labels with ``select`` run on the
+    holdout trials of their grids first, and a problem cell with ``until`` from look to look.
 
     Raises:
         BenchError: the folder is locked or cannot be written.
         Interrupted: Ctrl-C; everything finished is stored.
     """
     run = open_run(options.results, suite.name, suite.seed, options.device, fresh=options.fresh)
-    look = partial(stored, suite, plugins, run, device=options.device)
+    look = partial(stored, suite, plugins, run, device=options.device, labels=options.labels)
     session = _Session(suite, plugins, options, watcher, run)
     try:
         run.write_suite(suite.resolved())
-        before = look(set_aside=True)
-        session.work(before, what_is_missing(before, options))
-        after = look()
-        if decided := _decided(before, after, options):
-            session.work(after, what_is_missing(after, replace(options, labels=decided, retry_failed=False)))
+        results = before = look(set_aside=True)
+        missing = what_is_missing(results, options)
+        asked = Asked()
+        session.work(results, missing)
+        while any(missing.values()):
+            asked.add(results.plan, missing)
+            results = look()
+            missing = asked.new(results.plan, what_is_missing(results, replace(options, retry_failed=False)))
+            if any(missing.values()):
+                session.work(results, missing)
         run.compact()
         return replace(look(), set_aside=before.damaged)
     except KeyboardInterrupt:
         raise Interrupted(run) from None
     finally:
         run.unlock()
-
-
-def _decided(before: Results, after: Results, options: Options) -> frozenset[str]:
-    """Return the labels that run and whose hyper-parameters are chosen now, or chosen otherwise than before."""
-    new = {label for label, choice in after.chosen.items() if before.chosen.get(label) != choice}
-    return frozenset(new if options.labels is None else new & options.labels)
 
 
 def what_is_missing(results: Results, options: Options) -> dict[int, list[int]]:
@@ -110,11 +111,34 @@ def what_is_missing(results: Results, options: Options) -> dict[int, list[int]]:
     return missing
 
 
+@dataclass
+class Asked:
+    """What this run has been asked for: once is enough for a trial whose row was written and cannot be read."""
+
+    _repeats: dict[str, set[int]] = field(default_factory=dict)
+
+    def add(self, plan: Plan, missing: Mapping[int, Sequence[int]]) -> None:
+        """Note what runs."""
+        for index, repeats in missing.items():
+            self._repeats.setdefault(plan.cells[index].work, set()).update(repeats)
+
+    def new(self, plan: Plan, missing: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+        """Return what of ``missing`` has not been asked for."""
+        known = {index: self._repeats.get(plan.cells[index].work, set()) for index in missing}
+        return {index: [each for each in repeats if each not in known[index]] for index, repeats in missing.items()}
+
+
 def interleaved(plan: Plan, missing: Mapping[int, Sequence[int]]) -> Iterator[Job]:
     """Yield the batches of all cells in turn, so that every row of the table fills up evenly."""
     by_cell = [list(jobs(plan.cells[index], repeats)) for index, repeats in missing.items()]
     for round_ in itertools.zip_longest(*by_cell):
         yield from (job for job in round_ if job is not None)
+
+
+def _looks(reach: Reach, suite: Suite) -> str:
+    """Return what is stored with a trial of an adaptive problem cell: its looks, and for which of them it ran."""
+    until = suite.until.model_dump(exclude_none=True) if suite.until else {}
+    return json.dumps({"looks": reach.looks, "at": reach.trials, "until": until})
 
 
 @dataclass
@@ -126,6 +150,7 @@ class _Session:
     run: Run
     env_id: str = ""
     _index: dict[tuple[str, str], int] = field(default_factory=dict)
+    _looks: dict[str, str] = field(default_factory=dict)
     _mute: set[str] = field(default_factory=set)
 
     def work(self, results: Results, missing: Mapping[int, Sequence[int]]) -> None:
@@ -134,6 +159,7 @@ class _Session:
         if not any(missing.values()):
             return
         plan = results.plan
+        self._looks = {key: _looks(reach, self.suite) for key, reach in results.reaches.items()}
         cells = {index: plan.cells[index] for index, repeats in missing.items() if repeats}
         self._index = {(cell.spec(0), cell.label): index for index, cell in cells.items()}
         with self._output_told(), closing(self._executor().run(interleaved(plan, missing))) as events:
@@ -172,8 +198,10 @@ class _Session:
         self.run.add_environment(self.env_id, env)
 
     def _finished(self, event: Finished) -> None:
+        cell = event.job.cell
+        looks = self._looks.get(cell.problem_key) if cell.split == "main" else None
         with held():  # Ctrl-C loses nothing that is finished
-            self.run.append(event.job.name, event.rows, self.env_id)
+            self.run.append(event.job.name, [{**row, "looks": looks} for row in event.rows], self.env_id)
         self.watcher.finish(self._cell(event.job), event.rows)
         self._tell_observers(event.rows)
 

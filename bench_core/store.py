@@ -15,7 +15,7 @@ import io
 import json
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from bench_core.errors import BenchError
+from bench_core.seeds import short_id
 from bench_core.workspace import (
     GO_ON,
     Workspace,
@@ -42,6 +43,7 @@ RESERVED = "reference"
 
 SCHEMA: dict[str, Any] = {
     "trial_id": pl.String,
+    "cell_id": pl.String,
     "suite": pl.String,
     "problem": pl.String,
     "method": pl.String,
@@ -70,6 +72,11 @@ SCHEMA: dict[str, Any] = {
     "path.error": pl.List(pl.Float64),
 }
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
+
+FOR_TABLES = frozenset(
+    "trial_id cell_id repeat seed split status reason seconds env_id data_digest method_digest problem_digest".split()
+)
+"""What a table is made of, beside metrics and budgets: of a million trials the rest takes a gigabyte."""
 
 MAX_COLUMNS = 1000
 """More than any honest file of rows has; reading it would take minutes."""
@@ -210,30 +217,33 @@ class Run:
             write_atomically(path, content)
             Workspace(self.artifacts / batch).clear_checkpoint()
 
-    def rows(self, damage: Damage | None = None, *, set_aside: bool = False) -> pl.DataFrame:
+    def rows(
+        self, damage: Damage | None = None, *, only: Collection[str] = SCHEMA, set_aside: bool = False
+    ) -> pl.DataFrame:
         """Return every stored row in the order of writing.
 
         Args:
             damage: told of the files that cannot be read.
+            only: columns to read, beside metrics and budgets.
             set_aside: rename those files, so that their trials run again (only the owner of the lock does so).
         """
         for attempt in range(READ_ATTEMPTS):
             try:
-                return self._read_all(damage or Damage(), set_aside=set_aside)
+                return self._read_all(damage or Damage(), only, set_aside=set_aside)
             except FileNotFoundError as error:  # a run that just finished has compacted the parts
                 if attempt == READ_ATTEMPTS - 1:
                     raise BenchError(f"{error.filename} disappeared while {self.folder} was read; try again") from None
         raise AssertionError("the last attempt returns or raises")
 
-    def _read_all(self, damage: Damage, *, set_aside: bool) -> pl.DataFrame:
+    def _read_all(self, damage: Damage, only: Collection[str], *, set_aside: bool) -> pl.DataFrame:
         found: list[Path] = []
-        frames = [pl.DataFrame(schema=SCHEMA)]
+        frames = [pl.DataFrame(schema={name: kind for name, kind in SCHEMA.items() if name in only})]
         # Parts are listed first: a run that compacts meanwhile removes them when trials.parquet is there, not before.
         parts = self._parts()
         for path in [*self._compacted(), *parts]:
             try:
                 # Not by name, which polars would take for a pattern where a folder is called `out[1]`.
-                frames.append(_table(self._content(path)))
+                frames.append(_table(self._content(path), only))
             except FileNotFoundError:
                 raise
             except (OSError, _DamagedError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -457,8 +467,8 @@ def _bytes_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _table(content: bytes) -> pl.DataFrame:
-    """Return the columns of a file of rows that we know.
+def _table(content: bytes, only: Collection[str]) -> pl.DataFrame:
+    """Return those columns of a file of rows that we know, and of them metrics, budgets and ``only``.
 
     Raises:
         _DamagedError: they are of other types, or there are more of them, or of rows, than an honest file has.
@@ -473,7 +483,14 @@ def _table(content: bytes) -> pl.DataFrame:
     # Every row has an id of its own, which no compression makes shorter than a byte: more rows are a bomb.
     if pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item() > len(content):
         raise _DamagedError
-    return pl.read_parquet(io.BytesIO(content), columns=list(known))
+    wanted = [name for name in known if name in measured or name in only]
+    table = pl.read_parquet(io.BytesIO(content), columns=wanted)
+    if "cell_id" not in only or ("cell_id" in known and not table["cell_id"].has_nulls()):
+        return table
+    # Rows that are older than this column.
+    specs = pl.read_parquet(io.BytesIO(content), columns=["spec"])["spec"].str.replace(r',"repeat":\d+(,"seed":)', "$1")
+    ids = {spec: short_id(spec) for spec in specs.unique() if spec is not None}
+    return table.with_columns(specs.replace_strict(ids, default=None, return_dtype=pl.String).alias("cell_id"))
 
 
 def _refuse_constant(name: str) -> float:

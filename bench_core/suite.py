@@ -11,17 +11,18 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     PrivateAttr,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -29,107 +30,52 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from bench_core.claims import forms
+from bench_core.claims.forms import Claim
 from bench_core.errors import SuiteError, suggest
+from bench_core.values import (
+    NAME_LENGTH,
+    Closed,
+    Name,
+    ParameterName,
+    ParameterValue,
+    RuleError,
+    Text,
+    Title,
+    refuse_repeats,
+    scalars,
+)
 from bench_core.yamlfile import Document, Limits, Loc, Scalar, load, render, shown
 
-NAME_LENGTH = 64
 MAX_TRIALS = 10**7
 MAX_CELLS = 10_000  # of one grid: a longer one is a slip, and planning it would look like a hang
 # The resolved text is longer than the file was: aliases are expanded, defaults written out.
 _STORED = Limits(size=16_000_000, nodes=1_000_000)
 
 
-class _RuleError(ValueError):
-    """What a validator objects to: in our words, at a place relative to the validated value."""
-
-    def __init__(self, message: str, at: Loc = (), first: Loc | None = None) -> None:
-        super().__init__(message)
-        self.at = at
-        self.first = first  # the other place, of a thing that stands in two
-
-
 # ---- the types of single values --------------------------------------------------------------------------------------
-
-
-def _line_of_text(text: str) -> str:
-    if not text.isprintable():  # it goes to terminals, which obey escape sequences
-        raise _RuleError(f"required printable text on one line, got {shown(text)}")
-    return text
-
-
-def _text(text: str) -> str:
-    _line_of_text(text.replace("\n", ""))
-    return text
-
-
-def _name(text: str) -> str:
-    """Labels name rows, files and ``--set label.param=value``: hence what they may not contain."""
-    if not 1 <= len(text) <= NAME_LENGTH:
-        raise _RuleError(f"required a name of 1 to {NAME_LENGTH} characters, got {shown(text)}")
-    if not text.isprintable() or text != text.strip() or re.search(r"[/\\.=]", text):
-        raise _RuleError(
-            f"required a printable name without '/', '\\', '.', '=' or spaces around it, got {shown(text)}"
-        )
-    return text
 
 
 def _suite_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
-        raise _RuleError(
+        raise RuleError(
             f"required 1 to {NAME_LENGTH} of a-z, 0-9, _ and -, not beginning with _ or -, got {shown(text)}"
         )
     if text == "reference":
-        raise _RuleError("'reference' is a reserved name (results/reference); choose another name and rename the file")
+        raise RuleError("'reference' is a reserved name (results/reference); choose another name and rename the file")
     return text
-
-
-def _parameter(text: str) -> str:
-    if not text.isidentifier():
-        raise _RuleError(f"required the name of a parameter (letters, digits and _), got {shown(text)}")
-    return text
-
-
-def _scalar(value: object, at: Loc = ()) -> Scalar:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _RuleError(f"required a finite number, got {shown(value)}", at)
-    if isinstance(value, str) and not value.isprintable():
-        raise _RuleError(f"required printable text on one line, got {shown(value)}", at)
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    raise _RuleError(f"required a number, a string, true, false or null, got {shown(value)}", at)
-
-
-def _scalars(values: Iterable[object]) -> list[Scalar]:
-    return [_scalar(value, (i,)) for i, value in enumerate(values)]
-
-
-def _parameter_value(value: object) -> Scalar | list[Scalar]:
-    return _scalars(value) if isinstance(value, list) else _scalar(value)
 
 
 def _grid_values(values: object) -> list[Scalar]:
     if not isinstance(values, list) or not values:
-        raise _RuleError(f"required a list of at least one value, got {shown(values)}")
-    scalars = _scalars(values)
+        raise RuleError(f"required a list of at least one value, got {shown(values)}")
+    found = scalars(values)
     # 1 and 1.0 would be two problem cells with the same data; true and 1 are different things.
-    _refuse_repeats(((isinstance(value, bool), value) for value in scalars), scalars, "value")
-    return scalars
+    refuse_repeats(((isinstance(value, bool), value) for value in found), found, "value")
+    return found
 
 
-def _refuse_repeats(keys: Iterable[object], names: Iterable[object], what: str, at: Loc = ()) -> None:
-    first: dict[object, int] = {}
-    for i, (key, name) in enumerate(zip(keys, names, strict=True)):
-        if key in first:
-            raise _RuleError(f"duplicate {what} {shown(name)}", (i, *at), (first[key], *at))
-        first[key] = i
-
-
-Title: TypeAlias = Annotated[str, AfterValidator(_line_of_text)]
-Text: TypeAlias = Annotated[str, AfterValidator(_text)]
-Name: TypeAlias = Annotated[str, AfterValidator(_name)]
 SuiteName: TypeAlias = Annotated[str, AfterValidator(_suite_name)]
-ParameterName: TypeAlias = Annotated[str, AfterValidator(_parameter)]
-ParameterValue: TypeAlias = Annotated[Scalar | list[Scalar], PlainValidator(_parameter_value)]
 GridValues: TypeAlias = Annotated[list[Scalar], PlainValidator(_grid_values)]
 Trials: TypeAlias = Annotated[int, Field(ge=1, le=MAX_TRIALS)]
 Params: TypeAlias = dict[ParameterName, ParameterValue]
@@ -138,11 +84,7 @@ Params: TypeAlias = dict[ParameterName, ParameterValue]
 # ---- the models ------------------------------------------------------------------------------------------------------
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ProblemEntry(_Closed):
+class ProblemEntry(Closed):
     """One problem; every combination of the grid's values is a problem cell."""
 
     name: Name
@@ -155,7 +97,7 @@ class ProblemEntry(_Closed):
         return self
 
 
-class SelectEntry(_Closed):
+class SelectEntry(Closed):
     """How hyper-parameters are chosen: every combination of the grid's values runs on holdout trials of its own."""
 
     grid: Annotated[dict[ParameterName, GridValues], Field(min_length=1)]
@@ -167,7 +109,7 @@ class SelectEntry(_Closed):
         return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
 
 
-class MethodEntry(_Closed):
+class MethodEntry(Closed):
     """One configured method, known by its label; ``trials`` replaces the suite's, ``select`` fills in parameters."""
 
     name: Name
@@ -186,32 +128,75 @@ class MethodEntry(_Closed):
 def _check_grid(grid: Mapping[str, Sequence[Scalar]], params: Mapping[str, object], at: Loc) -> None:
     for key in grid:
         if key in params:
-            raise _RuleError(f"stands in both params and {render(at)}; remove one", (*at, key), ("params", key))
+            raise RuleError(f"stands in both params and {render(at)}; remove one", (*at, key), ("params", key))
     combinations = math.prod(map(len, grid.values()))
     if combinations > MAX_CELLS:
-        raise _RuleError(f"required at most {MAX_CELLS:,} combinations, got {combinations:,}", at)
+        raise RuleError(f"required at most {MAX_CELLS:,} combinations, got {combinations:,}", at)
 
 
-class ReportEntry(_Closed):
+def _stated(problem: ProblemEntry) -> dict[str, list[Any]]:
+    """Return the values that each parameter of a problem takes, and the problem's name."""
+    params = {name: [value] for name, value in problem.params.items()}
+    return {forms.PROBLEM: [problem.name], **params, **problem.grid}
+
+
+class UntilEntry(Closed):
+    """When enough trials have run: one of the two rules, looked at after 50, 100, 200, 400, … trials."""
+
+    half_width: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Every label's interval of the report's metric is at most this far from its middle."""
+    decided: list[Name] | None = None
+    """The paired test separates these two labels under the report's metric."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.half_width is None) == (self.decided is None):
+            raise RuleError("required one of half_width and decided, got " + ("both" if self.decided else "neither"))
+        if self.decided is not None and len(set(self.decided)) + len(self.decided) != 4:
+            raise RuleError(f"required a list of two different labels, got {shown(self.decided)}", ("decided",))
+        return self
+
+
+class AdaptiveTrials(Closed):
+    """As many trials of a problem cell as its results ask for: all its labels stop together."""
+
+    max: Trials
+    until: UntilEntry
+
+
+_COUNT, _ADAPTIVE = "<a number>", "<max, until>"  # no key of a file: what pydantic puts into the places of its errors
+
+
+def _kind_of_trials(value: object) -> str:
+    return _ADAPTIVE if isinstance(value, (dict, AdaptiveTrials)) else _COUNT
+
+
+AnyTrials: TypeAlias = Annotated[
+    Annotated[Trials, Tag(_COUNT)] | Annotated[AdaptiveTrials, Tag(_ADAPTIVE)], Discriminator(_kind_of_trials)
+]
+
+
+class ReportEntry(Closed):
     """What the tables and plots show: one metric, over one parameter of the problems."""
 
     metric: Name
     x: ParameterName | None = None
 
 
-class Suite(_Closed):
+class Suite(Closed):
     """One suite file."""
 
     name: SuiteName
     title: Title
     source: Text = ""
     seed: int = Field(0, ge=0)
-    trials: Trials
+    trials: AnyTrials
     timeout: float = Field(600.0, gt=0, allow_inf_nan=False)
     problems: list[ProblemEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
     metrics: list[Name] = Field(min_length=1)
     report: ReportEntry = Field(default_factory=lambda data: ReportEntry(metric=data["metrics"][0]))
+    claims: list[Claim] = []
 
     _document: Document | None = PrivateAttr(None)
 
@@ -224,7 +209,7 @@ class Suite(_Closed):
     def _equals_stem(cls, name: str, info: ValidationInfo) -> str:
         stem = (info.context or {}).get("stem", name)
         if name != stem:
-            raise _RuleError(
+            raise RuleError(
                 f"required the file's name {shown(stem)}, got {shown(name)}; change the name or rename the file"
             )
         return name
@@ -233,13 +218,13 @@ class Suite(_Closed):
     @classmethod
     def _unique_labels(cls, methods: list[MethodEntry]) -> list[MethodEntry]:
         labels = [method.label for method in methods]
-        _refuse_repeats(labels, labels, "label", at=("label",))
+        refuse_repeats(labels, labels, "label", at=("label",))
         return methods
 
     @field_validator("metrics")
     @classmethod
     def _unique_metrics(cls, metrics: list[str]) -> list[str]:
-        _refuse_repeats(metrics, metrics, "metric")
+        refuse_repeats(metrics, metrics, "metric")
         return metrics
 
     @field_validator("report")
@@ -247,7 +232,7 @@ class Suite(_Closed):
     def _known_metric(cls, report: ReportEntry, info: ValidationInfo) -> ReportEntry:
         metrics = info.data.get("metrics")
         if metrics is not None and report.metric not in metrics:
-            raise _RuleError(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
+            raise RuleError(f"unknown metric {shown(report.metric)}{suggest(report.metric, metrics)}", ("metric",))
         return report
 
     @model_validator(mode="after")
@@ -255,11 +240,51 @@ class Suite(_Closed):
         for i, method in enumerate(self.methods):
             if method.select is not None and method.select.metric not in self.metrics:
                 metric = method.select.metric
-                raise _RuleError(
+                raise RuleError(
                     f"unknown metric {shown(metric)}{suggest(metric, self.metrics)}",
                     ("methods", i, "select", "metric"),
                 )
         return self
+
+    @model_validator(mode="after")
+    def _known_decided(self) -> Self:
+        labels = [method.label for method in self.methods]
+        for i, label in enumerate(self.until.decided or [] if self.until else []):
+            if label not in labels:
+                raise RuleError(
+                    f"unknown label {shown(label)}{suggest(label, labels)}", ("trials", "until", "decided", i)
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _claims_fit(self, info: ValidationInfo) -> Self:
+        context = forms.Context(
+            labels=[method.label for method in self.methods],
+            metrics=self.metrics,
+            problems=[_stated(problem) for problem in self.problems],
+            grids={
+                method.label: (method.select.metric, math.prod(map(len, method.select.grid.values())))
+                for method in self.methods
+                if method.select is not None
+            },
+            stored=(info.context or {}).get("stored", False),
+        )
+        try:
+            forms.check(self.claims, context)
+        except RuleError as error:
+            first = None if error.first is None else ("claims", *error.first)
+            raise RuleError(str(error), ("claims", *error.at), first) from None
+        return self
+
+    @property
+    def max_trials(self) -> int:
+        """Trials per cell, at most, of labels that do not say otherwise."""
+        return self.trials.max if isinstance(self.trials, AdaptiveTrials) else self.trials
+
+    @property
+    def until(self) -> UntilEntry | None:
+        """When fewer trials are enough, or None where their number is fixed."""
+        return self.trials.until if isinstance(self.trials, AdaptiveTrials) else None
 
     def where(self, loc: Loc) -> str:
         """Return ``FILE:LINE`` of the key or item at ``loc``, or of what encloses it when the file leaves it out."""
@@ -291,7 +316,7 @@ def load_suite(path: Path, *, stored: bool = False) -> Suite:
     """
     document = load(path, _STORED) if stored else load(path)
     try:
-        suite = Suite.model_validate(document.data, context={} if stored else {"stem": path.stem})
+        suite = Suite.model_validate(document.data, context={"stored": True} if stored else {"stem": path.stem})
     except ValidationError as error:
         raise _first_fault(document, error) from None
     suite._document = document
@@ -312,16 +337,20 @@ def _locations(details: ErrorDetails) -> Iterator[Loc]:
     """Where the file is at fault: one place, or none when another fault has caused this one."""
     if details["type"] == "default_factory_not_called":
         return
-    loc = details["loc"]
+    loc = _place(details)
     if loc and loc[-1] == "[key]":  # pydantic's mark of a fault in the key itself
         loc = loc[:-1]
     fault = _fault(details)
     yield loc + fault.at if fault else loc
 
 
-def _fault(details: ErrorDetails) -> _RuleError | None:
+def _place(details: ErrorDetails) -> Loc:
+    return tuple(part for part in details["loc"] if part not in (_COUNT, _ADAPTIVE))
+
+
+def _fault(details: ErrorDetails) -> RuleError | None:
     fault = details.get("ctx", {}).get("error")
-    return fault if isinstance(fault, _RuleError) else None
+    return fault if isinstance(fault, RuleError) else None
 
 
 # The words for pydantic's errors; "number" is said of what may have a fraction.
@@ -338,32 +367,41 @@ _REQUIRED = {
     "greater_than_equal": "an integer ≥ {ge}",
     "less_than_equal": "an integer ≤ {le}",
     "too_short": "at least one entry",
+    "literal_error": "{expected}",
 }
 
 
 def _message(document: Document, loc: Loc, details: ErrorDetails) -> str:
     fault = _fault(details)
     if fault:
-        also = f" (first on line {document.line(details['loc'] + fault.first)})" if fault.first else ""
+        also = f" (first on line {document.line(_place(details) + fault.first)})" if fault.first else ""
         return f"{fault}{also}"
     if details["type"] == "missing":
         return "required key is missing"
     if details["type"] == "extra_forbidden":
         return _unknown_key(loc)
-    if loc[-1:] == ("trials",) and isinstance(details["input"], dict) and {"max", "until"} & details["input"].keys():
-        return "{max, until} is not supported by this version of bench; remove the key or give an integer ≥ 1"
+    if loc[-1:] == ("trials",) and loc[:1] == ("methods",) and isinstance(details["input"], dict):
+        return (
+            "required an integer: {max, until} stands at the top of a suite, as all labels of a problem stop together"
+        )
     required = _REQUIRED[details["type"]].format(**details.get("ctx", {}))
     return f"required {required}, got {shown(details['input'])}"
 
 
-_ENTRIES: dict[str | int, type[BaseModel]] = {"problems": ProblemEntry, "methods": MethodEntry, "report": ReportEntry}
+_ENTRIES: dict[str | int, type[BaseModel]] = {
+    "problems": ProblemEntry,
+    "methods": MethodEntry,
+    "report": ReportEntry,
+    "trials": AdaptiveTrials,
+}
 
 
 def _unknown_key(loc: Loc) -> str:
     key = str(loc[-1])
-    if loc == ("claims",):
-        return f"{key!r} is not supported by this version of bench; remove the key"
+    if loc[0] == "claims" and len(loc) > 2:
+        return forms.unknown_key(loc)
     model = Suite if len(loc) == 1 else SelectEntry if "select" in loc[2:-1] else _ENTRIES[loc[0]]
+    model = UntilEntry if loc[:2] == ("trials", "until") and len(loc) == 3 else model
     return f"unknown key{suggest(key[:NAME_LENGTH], model.model_fields)}"
 
 

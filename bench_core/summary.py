@@ -6,19 +6,20 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from bench_core import stats
-from bench_core.estimates import FAILED, Values, attempted, estimate, values_of
+from bench_core.environment import hardware
+from bench_core.estimates import FAILED, LEVEL, Sample, attempted, compare, estimate, values_of
+from bench_core.estimates import paired as paired
 from bench_core.metrics import DerivedMetric
 from bench_core.results import Results
 
 if TYPE_CHECKING:
+    from bench_core.adaptive import Reach
     from bench_core.metrics import Metric
     from bench_core.plan import Cell
     from bench_core.plugins import Plugins
@@ -74,6 +75,12 @@ class Entry:
     """Budgets that differ from the best label's, where both spend any; ``tuning`` where both were tuned."""
     verdict: str = ""
     """``best``, ``separated``, ``not separated``, or nothing."""
+    seconds_by: Mapping[str, float] = field(default_factory=dict)
+    """Hardware -> mean seconds per trial on it; ``seconds`` is NaN where there is more than one."""
+    reference: bool = False
+    """Whether the trials are the reference results that come with the program."""
+    looks: int = 1
+    """How many looks the problem cell has at which it may stop: its intervals and tests hold at any of them."""
 
 
 @dataclass(frozen=True)
@@ -97,36 +104,6 @@ class Comparison:
     separated: bool
     favours: str | None
     """The label that the test speaks for, whether or not it separates."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The attempted trials of one cell, sorted by repeat: what every estimate and every comparison is made of."""
-
-    problem_key: str
-    label: str
-    rows: pl.DataFrame
-    """As stored: ``trial_id``, ``repeat``, ``status``, ``seconds``, ``path.*``, …"""
-    values: Mapping[str, Values]
-    """Metric -> one value per row, failed trials as ``estimates.value_of_failure`` says."""
-
-    @cached_property
-    def digests(self) -> NDArray[np.uint64]:
-        """Hash of each trial's data; 0 where it failed before its data were digested."""
-        return self.rows["data_digest"].hash(seed=0).set(self.rows["data_digest"].is_null(), 0).to_numpy()
-
-
-def paired(a: Sample, b: Sample, metric: str) -> tuple[Values, Values]:
-    """Return the values of two cells on the trials that both have, on the same data, shape ``(n_pairs,)`` each.
-
-    Trials that failed before their data were digested count: their data follow from the same stream. Trials without a
-    value (NaN: a failure under a metric that is a mean) do not.
-    """
-    _, first, second = np.intersect1d(a.rows["repeat"], b.rows["repeat"], assume_unique=True, return_indices=True)
-    left, right = a.values[metric][first], b.values[metric][second]
-    seen, seen_b = a.digests[first], b.digests[second]
-    kept = ((seen == seen_b) | (seen == 0) | (seen_b == 0)) & ~np.isnan(left) & ~np.isnan(right)
-    return left[kept], right[kept]
 
 
 @dataclass(frozen=True)
@@ -188,10 +165,24 @@ class Summary:
     samples: Mapping[tuple[str, str], Sample] = field(default_factory=dict, repr=False)
     """(problem key, label) -> the trials behind the table."""
     claims: Sequence[Verdict] = ()
+    reaches: Mapping[str, Reach] = field(default_factory=dict)
+    """Problem key -> how far its trials go, where the suite says ``until``."""
+    older: Sequence[str] = ()
+    """Labels whose reference results older code of the same declared version has computed."""
+    also: Sequence[str] = ()
+    """What else the reader must know about where the trials come from."""
+    saved: int = 0
+    """Trials that the rule of ``until`` made unnecessary."""
     selections: Sequence[Selection] = ()
     absent: Sequence[str] = field(default_factory=tuple)
     """Labels of which no trial is stored."""
     stale: int = 0
+
+    @property
+    def machines(self) -> list[str]:
+        """The hardware on which trials of the table ran, most of the labels first."""
+        counts = Counter(machine for entry in self.table() for machine in entry.seconds_by)
+        return [machine for machine, _ in counts.most_common()]
 
     def table(self, metric: str | None = None) -> list[Entry]:
         """Return the entries under one metric (default: the suite's)."""
@@ -214,13 +205,21 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
     absent = [label for label in results.plan.labels if _nothing(cells, label)]
     shown = [stored for stored in cells if stored.cell.label not in absent]
     tuning = {each.label: _tuning(each) for each in results.selections}
+    machines = {env_id: hardware(env) for env_id, env in results.environments.items()}
     entries: list[Entry] = []
     comparisons: list[Comparison] = []
     for each in metrics.values():
         having = [stored for stored in shown if _exists(each, stored.cell)]
-        compared = _compare_all(having, each)
+        compared = _compare_all(having, each, results.reaches)
         comparisons += compared
-        entries += _judged([_entry(stored, each, tuning.get(stored.cell.label)) for stored in having], compared, each)
+        entries += _judged(
+            [
+                _entry(stored, each, tuning.get(stored.cell.label), _looks(stored.cell, results.reaches), machines)
+                for stored in having
+            ],
+            compared,
+            each,
+        )
     return Summary(
         suite=suite.name,
         title=suite.title,
@@ -232,6 +231,10 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
         entries=entries,
         comparisons=comparisons,
         environments=results.environments,
+        older=results.older,
+        also=results.also,
+        reaches=results.reaches,
+        saved=_saved(results),
         samples={(stored.cell.problem_key, stored.cell.label): stored.sample for stored in shown},
         selections=[selection for selection in results.selections if selection.n_attempted],
         absent=absent,
@@ -263,6 +266,21 @@ def _exists(metric: Metric, cell: Cell) -> bool:
     return (metric.source if isinstance(metric, DerivedMetric) else metric.name) in cell.metrics
 
 
+def _looks(cell: Cell, reaches: Mapping[str, Reach]) -> int:
+    reach = reaches.get(cell.problem_key)
+    return len(reach.looks) if reach is not None else 1
+
+
+def _saved(results: Results) -> int:
+    """Return the planned trials that will not run, of the labels that have run where a problem cell has stopped."""
+    stopped = {key for key, reach in results.reaches.items() if reach.stopped}
+    return sum(
+        len(cell.repeats) - len(results.repeats(index))
+        for index, cell in enumerate(results.plan.cells)
+        if cell.split == "main" and cell.problem_key in stopped and len(results.rows(index))
+    )
+
+
 def _nothing(cells: Sequence[_Stored], label: str) -> bool:
     return all(stored.rows.is_empty() for stored in cells if stored.cell.label == label)
 
@@ -271,13 +289,14 @@ def _tuning(selection: Selection) -> Tuning:
     return Tuning(len(selection.candidates), max(each.n_planned for each in selection.candidates))
 
 
-def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None) -> Entry:
+def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int, machines: Mapping[str, str]) -> Entry:
     cell = stored.cell
     rows = stored.sample.rows
     counts = {status: int((rows["status"] == status).sum()) for status in FAILED}
-    interval = estimate(metric, stored.sample.values[metric.name])
+    interval = estimate(metric, stored.sample.values[metric.name], stats.path_level(LEVEL, looks))
     failed = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
     reasons = failed["reason"]
+    seconds = _seconds(rows, machines)
     budgets = {name.removeprefix("budget."): rows[name].mean() for name in rows.columns if "budget." in name}
     return Entry(
         problem=cell.problem,
@@ -298,54 +317,66 @@ def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None) -> Entry:
         estimate=interval.estimate,
         low=interval.low,
         high=interval.high,
-        level=interval.level,
+        level=LEVEL,  # over all looks together
         interval=interval.method,
-        seconds=_mean(rows["seconds"]),
+        seconds=next(iter(seconds.values())) if len(seconds) == 1 else float("nan"),
         budget={name: float(mean) for name, mean in budgets.items() if isinstance(mean, int | float)},
         tuning=tuning,
+        seconds_by=seconds,
+        reference="reference" in rows.columns and bool(rows["reference"].any()),
+        looks=looks,
     )
 
 
-def _mean(column: pl.Series) -> float:
-    mean = column.mean()
-    return float(mean) if isinstance(mean, int | float) else float("nan")
+def _seconds(rows: pl.DataFrame, machines: Mapping[str, str]) -> dict[str, float]:
+    """Return hardware -> mean seconds per trial: what different machines took is never averaged."""
+    if "env_id" not in rows.columns:
+        rows = rows.with_columns(env_id=pl.lit(None, pl.String))
+    known = rows.select("seconds", "env_id").drop_nulls("seconds")
+    by_machine: dict[str, list[pl.Series]] = {}
+    for (env_id,), group in known.partition_by("env_id", as_dict=True, maintain_order=True).items():
+        by_machine.setdefault(machines.get(env_id, "unknown machine"), []).append(group["seconds"])
+    return {machine: float(np.mean(np.concatenate(parts))) for machine, parts in by_machine.items()}
 
 
-def _compare_all(cells: Sequence[_Stored], metric: Metric) -> list[Comparison]:
+def _compare_all(cells: Sequence[_Stored], metric: Metric, reaches: Mapping[str, Reach]) -> list[Comparison]:
     """Compare all pairs of labels in all problem cells; Holm's adjustment is over all of them."""
-    compared = []
+    compared: list[tuple[_Stored, _Stored, stats.PairedTest]] = []
     for _, group in itertools.groupby(cells, key=lambda stored: stored.cell.problem_key):
         rivals = [stored for stored in group if not stored.cell.control and not stored.cell.skipped]
-        compared += [_compare(a, b, metric) for a, b in itertools.combinations(rivals, 2)]
+        for a, b in itertools.combinations(rivals, 2):
+            looks = _looks(a.cell, reaches)
+            test = compare(a.sample, b.sample, metric, stats.path_level(LEVEL, looks))
+            compared.append((a, b, test._replace(p_value=stats.path_p_value(test.p_value, looks))))
     adjusted = stats.holm([test.p_value if test.n_pairs else float("nan") for _, _, test in compared])
     return [
-        Comparison(
-            a=a.cell.label,
-            b=b.cell.label,
-            metric=metric.name,
-            where=a.cell.problem_params,
-            problem_key=a.cell.problem_key,
-            n_pairs=test.n_pairs,
-            n01=test.n01,
-            n10=test.n10,
-            test=test.test,
-            p_value_raw=test.p_value,
-            p_value=float(p_value),
-            difference=test.difference,
-            low=test.low,
-            high=test.high,
-            separated=stats.separated(test, float(p_value)),
-            favours={"a": a.cell.label, "b": b.cell.label}.get(test.favours),
-        )
+        comparison(a.sample, b.sample, a.cell.problem_params, metric, test, float(p_value))
         for (a, b, test), p_value in zip(compared, adjusted, strict=True)
     ]
 
 
-def _compare(a: _Stored, b: _Stored, metric: Metric) -> tuple[_Stored, _Stored, stats.PairedTest]:
-    left, right = paired(a.sample, b.sample, metric.name)
-    if metric.kind == "rate":
-        return a, b, stats.mcnemar_exact(left, right)
-    return a, b, stats.wilcoxon(left, right, direction=metric.direction)
+def comparison(
+    a: Sample, b: Sample, where: Mapping[str, Any], metric: Metric, test: stats.PairedTest, p_value: float
+) -> Comparison:
+    """Return a paired test with its names and its adjusted p-value."""
+    return Comparison(
+        a=a.label,
+        b=b.label,
+        metric=metric.name,
+        where=where,
+        problem_key=a.problem_key,
+        n_pairs=test.n_pairs,
+        n01=test.n01,
+        n10=test.n10,
+        test=test.test,
+        p_value_raw=test.p_value,
+        p_value=p_value,
+        difference=test.difference,
+        low=test.low,
+        high=test.high,
+        separated=stats.separated(test, p_value),
+        favours={"a": a.label, "b": b.label}.get(test.favours),
+    )
 
 
 def _judged(entries: Sequence[Entry], comparisons: Sequence[Comparison], metric: Metric) -> list[Entry]:
@@ -401,6 +432,9 @@ def as_json(summary: Summary) -> dict[str, Any]:
             "level": entry.level,
             "interval": entry.interval,
             "seconds": _finite(entry.seconds),
+            "seconds_by": dict(entry.seconds_by),
+            "reference": entry.reference,
+            "looks": entry.looks,
             "budget": dict(entry.budget),
             "tuning": asdict(entry.tuning) if entry.tuning else None,
             "unequal_budget": sorted(entry.unequal),
@@ -418,7 +452,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "rows": rows,
         "comparisons": compared,
         "selections": [_selection_as_json(selection) for selection in summary.selections],
-        "claims": [],
+        "claims": [verdict_as_json(verdict) for verdict in summary.claims],
     }
 
 
@@ -434,6 +468,18 @@ def _selection_as_json(selection: Selection) -> dict[str, Any]:
         ],
         "cost": {"trials": selection.n_attempted, "seconds": selection.seconds, "budget": selection.budget},
     }
+
+
+def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as the JSON object of ``verify --json``; infinities and NaN become null."""
+    told: dict[str, Any] = _jsonable(asdict(verdict))
+    return told
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _jsonable(each) for key, each in value.items()}
+    return [_jsonable(each) for each in value] if isinstance(value, list | tuple) else _finite(value)
 
 
 def _finite(value: Any) -> Any:

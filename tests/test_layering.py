@@ -22,6 +22,8 @@ REPO = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors seeds",
     "yamlfile parameters kernels stats",
+    "values",
+    "claims.forms",
     "discrepancies suite",
     "trials workspace metrics",
     "problems",
@@ -41,6 +43,11 @@ LAYERS = (
     "replay",
     "summary",
     "report.table",
+    "claims report.claims",
+    "report.figures",
+    "report.html.plots",
+    "report.html.page",
+    "report.html",
     "report.formats",
     "testing templates",
     "cli",
@@ -190,7 +197,7 @@ def test_the_folder_of_results_is_named_by_defaults_of_the_command_line_only() -
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Constant) and str(node.value).split("/")[0] == "results"
     }
-    assert found == {f"bench_core.cli.{name}" for name in ("run", "report", "export", "replay")}
+    assert found == {f"bench_core.cli.{name}" for name in ("run", "report", "verify", "export", "replay")}
 
 
 def test_only_the_store_writes() -> None:

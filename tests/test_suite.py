@@ -167,8 +167,8 @@ def test_a_changed_copy_keeps_the_lines(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[str, str, str]] = {
     # unknown, misspelt and missing keys
-    "misspelt key": ("metrics:", "metrcs:", "19: metrcs: unknown key; did you mean 'metrics'? (known: methods, "),
-    "unknown key": ("seed: 3", "zzz: 3", "4: zzz: unknown key (known: methods, metrics, name, "),
+    "misspelt key": ("metrics:", "metrcs:", "19: metrcs: unknown key; did you mean 'metrics'? (known: claims, "),
+    "unknown key": ("seed: 3", "zzz: 3", "4: zzz: unknown key (known: claims, methods, metrics, name, "),
     "unknown key of a problem": (
         "    grid:",
         "    gird:",
@@ -189,12 +189,6 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "missing metric of the report": ("metric: success, ", "", "20: report.metric: required key is missing"),
     "duplicate key": ("seed: 3", "trials: 3", "5: duplicate key 'trials' (first on line 4)"),
-    # keys of the contract that come later
-    "claims": (
-        "metrics:",
-        "claims: []\nmetrics:",
-        "19: claims: 'claims' is not supported by this version of bench; remove",
-    ),
     # select
     "select without grid": (
         "    trials: 20",
@@ -246,15 +240,41 @@ BAD: dict[str, tuple[str, str, str]] = {
         f"    select: {{grid: {{a: {list(range(101))}, b: {list(range(100))}}}, metric: error, trials: 1}}",
         "18: methods[1].select.grid: required at most 10,000 combinations, got 10,100",
     ),
-    "trials until": (
+    "trials until unknown": (
         "trials: 800",
-        "trials: {max: 800, until: {half_width: 0.05}}",
-        "5: trials: {max, until} is not supported by this version of bench; remove the key",
+        "trials: {max: 800, until: {half_with: 0.05}}",
+        "5: trials.until.half_with: unknown key; did you mean 'half_width'?",
     ),
+    "trials until nothing": (
+        "trials: 800",
+        "trials: {max: 800, until: {}}",
+        "5: trials.until: required one of half_width and decided, got neither",
+    ),
+    "trials until both": (
+        "trials: 800",
+        "trials: {max: 8, until: {half_width: 0.1, decided: [mmd, mle]}}",
+        "5: trials.until: required one of half_width and decided, got both",
+    ),
+    "trials until one label": (
+        "trials: 800",
+        "trials: {max: 800, until: {decided: [mmd, mmd]}}",
+        "5: trials.until.decided: required a list of two different labels, got a list",
+    ),
+    "trials until an unknown label": (
+        "trials: 800",
+        "trials: {max: 800, until: {decided: [mmd, mmb]}}",
+        "5: trials.until.decided[1]: unknown label 'mmb'; did you mean 'mmd'?",
+    ),
+    "trials max": (
+        "trials: 800",
+        "trials: {max: 0, until: {half_width: 0.1}}",
+        "5: trials.max: required an integer ≥ 1, got 0",
+    ),
+    "trials max alone": ("trials: 800", "trials: {max: 800}", "5: trials.until: required key is missing"),
     "trials max of a method": (
         "trials: 20",
         "trials: {max: 9}",
-        "18: methods[1].trials: {max, until} is not supported by",
+        "18: methods[1].trials: required an integer: {max, until} stands at the top of a suite",
     ),
     # trials, seed, timeout
     "trials 0": ("trials: 800", "trials: 0", "5: trials: required an integer ≥ 1, got 0"),
@@ -268,7 +288,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "trials a boolean": ("trials: 800", "trials: true", "5: trials: required an integer, got true"),
     "trials NaN": ("trials: 800", "trials: .nan", "5: trials: required an integer, got .nan"),
     "trials forgotten": ("trials: 800", "trials:", "5: trials: required an integer, got nothing (null)"),
-    "trials a mapping": ("trials: 800", "trials: {a: 1}", "5: trials: required an integer, got a mapping"),
+    "trials a mapping": ("trials: 800", "trials: {a: 1}", "5: trials.a: unknown key (known: max, until) (and 2 more)"),
     "trials huge": ("trials: 800", f"trials: {'9' * 30}", "5: trials: required an integer of at most 64 bits, got 999"),
     "seed negative": ("seed: 3", "seed: -1", "4: seed: required an integer ≥ 0, got -1"),
     "seed a 1.1 boolean": ("seed: 3", "seed: yes", "4: seed: required an integer, got 'yes'"),
@@ -535,6 +555,279 @@ def test_a_stored_suite_need_not_be_called_like_its_file(tmp_path: Path) -> None
         load_suite(path)
 
 
+# ---- claims ----------------------------------------------------------------------------------------------------------
+
+CLAIMS = """\
+name: s
+title: t
+trials: 5
+problems:
+  - name: gaussian_cov
+    params: {d: 10}
+    grid: {m: [50, 100], noise: [0.1, 1]}
+methods:
+  - {name: mmd, select: {grid: {lr: [0.1, 1]}, metric: error, trials: 5}}
+  - {name: wgan, select: {grid: {lr: [0.1, 1]}, metric: error, trials: 5}}
+  - {name: mle}
+metrics: [success, error]
+claims:
+  - id: one
+    text: MMD is better
+    source: Section 4.1
+    better: {label: mmd, than: wgan, margin: 0, metric: success, where: {m: [50, 100], noise: 1.0}, scope: every}
+  - {id: two, family: detail, expect: contradicted, value: {label: mle, equals: 0.5, sd: 0.1, n: 50, spread: sd}}
+  - id: three
+    alternatives:
+      - {text: as published, equal: {a: mmd, b: mle, margin: 0.05}}
+      - {text: of all, best: {label: mmd, among: [wgan, mle], where: {problem: gaussian_cov}}}
+  - {id: four, flat: {label: mmd, x: noise, margin: 0.05}}
+  - {id: five, trend: {label: mmd, x: m, direction: up}}
+  - {id: six, level: {label: mmd, at_least: 0.5}}
+  - {id: seven, ratio: {of: mmd, to: mle, at_most: 2}}
+  - {id: eight, sensitivity: {label: wgan, than: mmd}}
+"""
+
+
+def claiming(old: str, new: str) -> str:
+    assert CLAIMS.count(old) == 1, old
+    return CLAIMS.replace(old, new)
+
+
+def test_claims_say_what_the_file_says(tmp_path: Path) -> None:
+    claims = load_suite(write(tmp_path, CLAIMS)).claims
+    assert [claim.form for claim in claims] == (
+        ["better", "value", "alternatives", "flat", "trend", "level", "ratio", "sensitivity"]
+    )
+    first, second, third = claims[:3]
+    assert (first.id, first.text, first.source, first.family, first.expect) == (
+        "one",
+        "MMD is better",
+        "Section 4.1",
+        "primary",
+        None,
+    )
+    assert first.better is not None
+    assert (first.better.where, first.better.margin, first.better.scope) == (
+        {"m": [50, 100], "noise": 1.0},
+        0.0,
+        "every",
+    )
+    assert (second.family, second.expect) == ("detail", "contradicted")
+    assert third.labels() == ["mmd", "mle", "wgan"]
+    assert claims[3].stated().model_dump() == {
+        "where": {},
+        "scope": "every",
+        "label": "mmd",
+        "x": "noise",
+        "margin": 0.05,
+    }
+
+
+def test_claims_can_be_read_back(tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path, CLAIMS))
+    text = suite.resolved()
+    assert "null" not in text[text.index("claims:") :]
+    again = load_suite(write(tmp_path, text), stored=True)
+    assert again == suite
+    assert repr(again) == repr(suite)
+    assert again.resolved() == text
+    assert repr(yaml.safe_load(text)) == repr(suite.model_dump())
+
+
+def test_a_stored_suite_may_have_claims_about_no_cell(tmp_path: Path) -> None:
+    """The command line may have changed the grid that a claim is about."""
+    suite = load_suite(write(tmp_path, CLAIMS))
+    problems = [ProblemEntry(name="gaussian_cov", params={"m": 7})]
+    changed_suite = suite.model_copy(update={"problems": problems, "methods": [*suite.methods[2:], *suite.methods[:2]]})
+    assert load_suite(write(tmp_path, changed_suite.resolved()), stored=True).claims == suite.claims
+
+
+BAD_CLAIMS: dict[str, tuple[str, str, str]] = {
+    "claims a mapping": (
+        CLAIMS[CLAIMS.index("  - id: one") :],
+        "  a: 1\n",
+        "13: claims: required a list, got a mapping",
+    ),
+    "a claim a string": ("  - id: one\n", "  - x\n  - id: one\n", "14: claims[0]: required a mapping, got 'x'"),
+    "without id": ("  - id: one\n    text", "  - text", "14: claims[0].id: required key is missing"),
+    "id twice": ("id: two", "id: one", "18: claims[1].id: duplicate id 'one' (first on line 14)"),
+    "id with a slash": ("id: two", "id: a/b", "18: claims[1].id: required a printable name without '/'"),
+    "text with an escape": ("MMD is better", '"\\e[31m"', "15: claims[0].text: required printable text on one line"),
+    "unknown form": (
+        "    better: {",
+        "    beter: {",
+        "17: claims[0].beter: unknown key; did you mean 'better'? (known: alternatives, best, better, count, equal, ",
+    ),
+    "no form": (
+        "  - {id: six, level: {label: mmd, at_least: 0.5}}",
+        "  - {id: six}",
+        "25: claims[5]: required exactly one form (better, best, equal, flat, trend, level, value, ratio, sensitivity, "
+        "limit, count, alternatives), got none",
+    ),
+    "two forms": (
+        "{id: six, level",
+        "{id: six, better: {label: mmd, than: mle}, level",
+        "25: claims[5].level: required exactly one form (better, best, equal, flat, trend, level, value, ratio, "
+        "sensitivity, limit, count, alternatives), got both better and level",
+    ),
+    "unknown key of a form": (
+        "{of: mmd",
+        "{off: mmd",
+        "26: claims[6].ratio.off: unknown key; did you mean 'of'? (known: at_most, metric, of, scope, to, where)",
+    ),
+    "metric beside the form": (
+        "{id: six, level",
+        "{id: six, metric: error, level",
+        "25: claims[5].metric: metric stands inside the form, as in better: {label: …, than: …, metric: …}",
+    ),
+    "family inside the form": (
+        "at_least: 0.5",
+        "at_least: 0.5, family: detail",
+        "25: claims[5].level.family: family stands beside the form level, not in it",
+    ),
+    "unknown key of a reading": (
+        "{text: as published, equal",
+        "{txt: as published, equal",
+        "21: claims[2].alternatives[0].txt: unknown key; did you mean 'text'?",
+    ),
+    "unknown key of a reading's form": (
+        "among: [wgan, mle]",
+        "amog: [wgan, mle]",
+        "22: claims[2].alternatives[1].best.amog: unknown key; did you mean 'among'?",
+    ),
+    "alternatives of nothing": (
+        CLAIMS[CLAIMS.index("      - {text: as") : CLAIMS.index("  - {id: four")],
+        "      []\n",
+        "20: claims[2].alternatives: required at least one entry, got an empty list",
+    ),
+    "unknown label": (
+        "than: wgan",
+        "than: wgn",
+        "17: claims[0].better.than: unknown label 'wgn'; did you mean 'wgan'? (known: mle, mmd, wgan)",
+    ),
+    "unknown label among several": (
+        "[wgan, mle]",
+        "[wgan,\n          ml]",
+        "23: claims[2].alternatives[1].best.among[1]: unknown label 'ml'; did you mean 'mle'?",
+    ),
+    "a label against itself": (
+        "than: wgan",
+        "than: mmd",
+        "17: claims[0].better.than: required different labels, got 'mmd' twice (first on line 17)",
+    ),
+    "unknown metric": (
+        "metric: success, where",
+        "metric: succes, where",
+        "17: claims[0].better.metric: unknown metric 'succes'; did you mean 'success'? (known: error, success)",
+    ),
+    "equal without margin": (
+        "{a: mmd, b: mle, margin: 0.05}",
+        "{a: mmd, b: mle}",
+        "21: claims[2].alternatives[0].equal.margin: required key is missing",
+    ),
+    "margin 0": ("b: mle, margin: 0.05", "b: mle, margin: 0", "21: claims[2].alternatives[0].equal.margin: required a"),
+    "margin negative": ("margin: 0,", "margin: -1,", "17: claims[0].better.margin: required a number ≥ 0, got -1"),
+    "where of an unknown parameter": (
+        "noise: 1.0}",
+        "nose: 1.0}",
+        "17: claims[0].better.where.nose: the suite states no parameter 'nose'; did you mean 'noise'? "
+        "(known: d, m, noise, problem)",
+    ),
+    "where at an unknown value": (
+        "{m: [50, 100], noise: 1.0}",
+        "{m: [50,\n      10]}",
+        "18: claims[0].better.where.m[1]: no problem cell has m = 10; did you mean '100'? (known: 100, 50)",
+    ),
+    "where at true": (
+        "noise: 1.0}",
+        "noise: true}",
+        "17: claims[0].better.where.noise: no problem cell has noise = true",
+    ),
+    "where at nothing": (
+        "noise: 1.0}",
+        "noise: []}",
+        "17: claims[0].better.where.noise: required a value, or a list of",
+    ),
+    "where with NaN": ("noise: 1.0}", "noise: .nan}", "17: claims[0].better.where.noise: required a finite number"),
+    "where in no cell together": (
+        "    grid: {m: [50, 100], noise: [0.1, 1]}\n",
+        "    grid: {m: [50, 100], noise: [0.1]}\n  - {name: gaussian_cov, params: {m: 200, noise: 1}}\n",
+        "18: claims[0].better.where: no problem cell has all of this together",
+    ),
+    "scope": ("scope: every", "scope: each", "17: claims[0].better.scope: required 'every' or 'average', got 'each'"),
+    "family": ("family: detail", "family: own", "18: claims[1].family: required 'primary' or 'detail', got 'own'"),
+    "expect": ("expect: contradicted", "expect: no", "18: claims[1].expect: required 'contradicted', got 'no'"),
+    "x unknown": ("x: noise", "x: nois", "23: claims[3].flat.x: the suite states no parameter 'nois'; did you mean"),
+    "x of one value": (
+        "x: noise,",
+        "x: d,",
+        "23: claims[3].flat.x: required a parameter with at least two values where the claim looks, got 1",
+    ),
+    "x of one value by where": (
+        "{label: mmd, x: m,",
+        "{label: mmd, x: m, where: {m: 50},",
+        "24: claims[4].trend.x: required a parameter with at least two values where the claim looks, got 1",
+    ),
+    "direction": ("direction: up", "direction: rising", "24: claims[4].trend.direction: required 'up' or 'down', got"),
+    "level without a bound": (
+        "at_least: 0.5",
+        "metric: error",
+        "25: claims[5].level: required one of at_least, at_most",
+    ),
+    "level with two": ("at_least: 0.5", "at_least: 0.5, at_most: 1", "25: claims[5].level: required one of at_least"),
+    "sd without n": ("n: 50, ", "", "18: claims[1].value.spread: spread: sd needs n, the number of trials behind it"),
+    "se without sd": (
+        "sd: 0.1, n: 50, spread: sd",
+        "spread: se",
+        "18: claims[1].value.spread: spread: se needs sd, the number behind the ±",
+    ),
+    "n 1": ("n: 50", "n: 1", "18: claims[1].value.n: required an integer ≥ 2, got 1"),
+    "sensitivity without select": (
+        "{label: wgan, than: mmd}",
+        "{label: mle, than: mmd}",
+        "27: claims[7].sensitivity.label: required a label with select, got 'mle' (known: mmd, wgan)",
+    ),
+    "sensitivity over unequal grids": (
+        "  - {name: wgan, select: {grid: {lr: [0.1, 1]}",
+        "  - {name: wgan, select: {grid: {lr: [0.1, 1, 2]}",
+        "27: claims[7].sensitivity: required select grids of equal size, got 3 and 2 settings",
+    ),
+    "sensitivity by another metric": (
+        "{label: wgan, than: mmd}",
+        "{label: wgan, than: mmd, metric: success}",
+        "27: claims[7].sensitivity: required two labels whose select has the metric 'success'",
+    ),
+    "sensitivity somewhere": (
+        "{label: wgan, than: mmd}",
+        "{label: wgan, than: mmd, where: {m: 50}}",
+        "27: claims[7].sensitivity.where: sensitivity is over the holdout trials of all problem cells; remove the key",
+    ),
+    "limit": (
+        "ratio: {of: mmd, to: mle, at_most: 2}",
+        "limit: {quantity: smmd_at_0, equals: 0}",
+        "26: claims[6].limit: not supported by this version of bench, which computes no quantity 'smmd_at_0' "
+        "(known: none); remove the claim",
+    ),
+    "count": (
+        "ratio: {of: mmd, to: mle, at_most: 2}",
+        "count: {quantity: minima, at_most: 3}",
+        "26: claims[6].count: not supported by this version of bench",
+    ),
+    "count of two bounds": (
+        "ratio: {of: mmd, to: mle, at_most: 2}",
+        "count: {quantity: minima, at_most: 3, equals: 2}",
+        "26: claims[6].count: required one of equals, at_least, at_most, got equals and at_most",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CLAIMS)
+def test_a_bad_claim_is_refused_by_file_line_and_key(tmp_path: Path, name: str) -> None:
+    old, new, beginning = BAD_CLAIMS[name]
+    message = refusal(write(tmp_path, claiming(old, new)))
+    assert message.startswith(f"s.yaml:{beginning}"), message
+
+
 # ---- resolved --------------------------------------------------------------------------------------------------------
 
 
@@ -544,7 +837,7 @@ def test_resolved_writes_everything_out(tmp_path: Path) -> None:
         'name: s\ntitle: t\nsource: ""\nseed: 0\ntrials: 1\ntimeout: 600.0\n'
         'problems:\n  - name: p\n    params: {e: 1.0e-05, s: "no", t: "1", f: 1.0}\n    grid: {}\n'
         "methods:\n  - name: m\n    label: m\n    params: {}\n    trials: null\n    select: null\n"
-        "metrics: [a, b]\nreport: {metric: a, x: null}\n"
+        "metrics: [a, b]\nreport: {metric: a, x: null}\nclaims: []\n"
     )
 
 

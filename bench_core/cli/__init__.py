@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench_core.cli import check, doctor, export, listing, new, replay, report, run, show
+from bench_core.cli import check, doctor, export, listing, new, replay, report, run, show, verify
 from bench_core.cli.common import note
 from bench_core.errors import BenchError
 
@@ -25,6 +25,7 @@ def build_app() -> typer.Typer:
     app.command("list")(listing.list_)
     app.command("show")(show.show)
     app.command("report")(report.report)
+    app.command("verify")(verify.verify)
     app.command("export")(export.export)
     app.command("replay")(replay.replay)
     app.command("new")(new.new)

@@ -51,11 +51,11 @@ def note(message: str, *, color: str | None = None) -> None:
     typer.secho(visible(message, keep="\n"), err=True, fg=color)
 
 
-def read(folder: Path, plugins: Plugins) -> list[Results]:
-    """Return the results in ``folder``; what cannot be read of them is told and left out."""
+def read(folder: Path, plugins: Plugins, *, whole: bool = False) -> list[Results]:
+    """Return the results in ``folder``; what cannot be read of them is told and left out. See ``read_results``."""
     from bench_core.results import read_results
 
-    found, unreadable = read_results(folder, plugins)
+    found, unreadable = read_results(folder, plugins, whole=whole)
     for message in unreadable:
         note(f"warning: left out: {message}", color="yellow")
     for each in found:

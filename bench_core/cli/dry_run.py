@@ -78,7 +78,7 @@ def _lines(plan: Plan) -> list[list[int]]:
 
 def _later(plan: Plan) -> dict[str, int]:
     """Return the trials in the report of the labels whose hyper-parameters are not chosen yet."""
-    trials = {entry.label: entry.trials or plan.suite.trials for entry in plan.suite.methods}
+    trials = {entry.label: entry.trials or plan.suite.max_trials for entry in plan.suite.methods}
     problems = {label: {cell.problem_key for cell in plan.cells if cell.label == label} for label in plan.undecided}
     return {label: trials[label] * len(keys) for label, keys in problems.items()}
 

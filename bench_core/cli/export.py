@@ -40,7 +40,7 @@ def export(
     if output.suffix not in writers:
         raise BenchError(f"--output: unknown kind of file {output.suffix!r}{suggest(output.suffix, writers)}")
     plugins = open_plugins(plugin_dir, block)
-    found = read(results, plugins)
+    found = read(results, plugins, whole=True)
     frames = [rows_of(each) for each in found]
     frame = pl.concat(frames, how="diagonal_relaxed")
     try:

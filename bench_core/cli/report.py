@@ -27,6 +27,8 @@ def report(
     from bench_core.summary import summarise
 
     plugins = open_plugins(plugin_dir, block)
-    plugins.formats.get(format_)  # an unknown one is told before anything is read
-    found = [each for folder in results for each in read(folder, plugins)]
+    from bench_core.report import FolderFormat
+
+    whole = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
+    found = [each for folder in results for each in read(folder, plugins, whole=whole)]
     print_summaries(plugins, [summarise(each, plugins, metric) for each in found], format_, output)

@@ -15,6 +15,7 @@ from bench_core.cli.stopping import stoppable
 if TYPE_CHECKING:
     from bench_core.plan import Plan
     from bench_core.plugins import Plugins
+    from bench_core.results import Results
     from bench_core.running import Options
     from bench_core.suite import Suite
 
@@ -100,7 +101,7 @@ def run(
         try:
             failed += _run(plan.suite, plugins, options, quiet=quiet)
         except (Interrupted, KeyboardInterrupt) as stop:
-            _say_goodbye(stop)
+            say_goodbye(stop)
             raise typer.Exit(130) from None
     raise typer.Exit(1 if failed else 0)
 
@@ -116,12 +117,10 @@ def _plan(suite: Suite, plugins: Plugins, device: str, settings: list[str]) -> P
         raise SuiteError(f"{error}{changed}") from None
 
 
-def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> int:
-    """Run one suite, print its table and return the number of failed trials, holdout trials aside."""
+def carry_out(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> Results:
+    """Run what is missing of one suite, show how it goes and return all that is stored."""
     from bench_core.cli.progress import watcher
-    from bench_core.estimates import FAILED
     from bench_core.running import run_suite
-    from bench_core.summary import summarise
 
     with watcher(suite, plugins, options, quiet=quiet, terminal=sys.stderr.isatty()) as watch:
         results = run_suite(suite, plugins, options, watch)
@@ -129,6 +128,15 @@ def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> in
         note(f"warning: {path} could not be read and was set aside; its trials ran again", color="yellow")
     for path in results.damaged:
         note(f"warning: {path} is damaged; its trials are missing, and run again with the same command", color="yellow")
+    return results
+
+
+def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> int:
+    """Run one suite, print its table and return the number of failed trials, holdout trials aside."""
+    from bench_core.estimates import FAILED
+    from bench_core.summary import summarise
+
+    results = carry_out(suite, plugins, options, quiet=quiet)
     print_summaries(plugins, [summarise(results, plugins)], "rich")
     reported = results.frame.filter(results.frame["split"] == "main")
     return int(reported["status"].is_in(FAILED).sum())
@@ -143,7 +151,8 @@ def _dry_run(suite: Suite, plugins: Plugins, options: Options) -> None:
     typer.echo(render(stored(suite, plugins, run, device=options.device), options))
 
 
-def _say_goodbye(stop: BaseException) -> None:
+def say_goodbye(stop: BaseException) -> None:
+    """Tell somebody who has stopped a run what is stored and how to go on."""
     from bench_core.running import Interrupted
 
     if isinstance(stop, Interrupted):

@@ -172,6 +172,7 @@ def _identity(job: Job, repeat: int) -> Row:
     cell = job.cell
     return {
         "trial_id": cell.trial_id(repeat),
+        "cell_id": cell.cell_id,
         "suite": cell.suite,
         "problem": cell.problem,
         "method": cell.method,

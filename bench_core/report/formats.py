@@ -1,4 +1,4 @@
-"""The built-in report formats: rich, markdown, latex, csv, json."""
+"""The built-in report formats: rich, markdown, latex, csv, json; html has a package of its own."""
 
 from __future__ import annotations
 
@@ -322,4 +322,6 @@ class JsonFormat(Format):
 
 @hookimpl
 def bench_register_formats() -> list[Format]:
-    return [RichFormat(), MarkdownFormat(), LatexFormat(), CsvFormat(), JsonFormat()]
+    from bench_core.report.html import HtmlFormat
+
+    return [RichFormat(), MarkdownFormat(), LatexFormat(), CsvFormat(), JsonFormat(), HtmlFormat()]

@@ -50,6 +50,11 @@ def constants(summary: Summary, metric: str) -> str:
     return ", ".join(f"{name} = {plain(value)}" for name, value in shared.items())
 
 
+def varying(summary: Summary, metric: str) -> list[str]:
+    """Return what distinguishes the table's problem cells: ``problem``, the suite's x, other parameters, as needed."""
+    return _varying([group.entries[0] for group in groups(summary, metric)], summary.x)
+
+
 def _varying(firsts: Sequence[Entry], x: str | None) -> list[str]:
     names = dict.fromkeys(name for entry in firsts for name in entry.problem_params)
     varying = [name for name in names if len({repr(entry.problem_params.get(name)) for entry in firsts}) > 1]
@@ -244,6 +249,7 @@ def notes(summary: Summary, metric: str) -> list[str]:
             f"vs best: {test} test on the trials that both have, Holm-adjusted over all {len(compared)} pairs of the "
             "table, 5 % level."
         )
+    lines += _adaptive_notes(summary, metric)
     if any(entry.tuning for entry in summary.table(metric)):
         lines.append("tuned: settings tried × holdout trials of each, none of which is in this table.")
     if any(entry.unequal for entry in summary.table(metric)):
@@ -259,6 +265,25 @@ def notes(summary: Summary, metric: str) -> list[str]:
     if summary.stale:
         lines.append(f"{summary.stale} stored trials are set aside: the code that computed them has changed.")
     return lines
+
+
+def _adaptive_notes(summary: Summary, metric: str) -> list[str]:
+    """Return where each problem cell stopped, and what that saved."""
+    shown = {group.entries[0].problem_key: group for group in groups(summary, metric)}
+    reaches = {key: reach for key, reach in summary.reaches.items() if key in shown}
+    if not reaches:
+        return []
+    looks = next(iter(reaches.values())).looks
+    stops = ", ".join(
+        f"{shown[key].title} {'stopped at' if reach.stopped else 'goes to'} {reach.trials}"
+        for key, reach in reaches.items()
+    )
+    spent = sum(entry.n_attempted for entry in summary.table(metric))
+    share = f": {summary.saved} of {spent + summary.saved} trials saved" if summary.saved else ""
+    return [
+        f"Adaptive: {stops}{share}. Intervals and p-values hold at whichever of the {len(looks)} looks "
+        f"({', '.join(map(str, looks))}) a problem stops: 5 % is shared out among them."
+    ]
 
 
 def _reasons(summary: Summary, metric: str) -> list[str]:

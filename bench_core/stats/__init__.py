@@ -1,22 +1,72 @@
-"""Intervals, paired tests and multiplicity: every number in a comparison table that is not a raw count.
+"""Statistics of trials: every number in a comparison table that is not a raw count. See docs/statistics.md.
 
 Nothing here reads results or prints. Importing this package loads no scipy; ``scipy.stats`` (0.8 s) is never loaded.
 """
 
-from bench_core.stats.intervals import Interval, clopper_pearson, median, student_t
+from bench_core.stats.equivalence import Equivalence, equivalence, tost
+from bench_core.stats.intervals import Interval, bca, clopper_pearson, interquartile_mean, median, student_t, wilson
 from bench_core.stats.multiplicity import holm
-from bench_core.stats.paired import MIN_DISCORDANT, PairedTest, mcnemar_exact, separated, tango, wilcoxon
+from bench_core.stats.paired import (
+    MIN_DISCORDANT,
+    PairedTest,
+    difference,
+    mcnemar_exact,
+    permutation,
+    probability_of_improvement,
+    separated,
+    tango,
+    wilcoxon,
+)
+from bench_core.stats.pooling import Pooled, pooled
+from bench_core.stats.power import (
+    detectable_rate_difference,
+    detectable_shift,
+    mcnemar_power,
+    pairs_for_rate_difference,
+    pairs_for_shift,
+    shift_power,
+)
+from bench_core.stats.profiles import Profile, performance_profile
+from bench_core.stats.ranks import Friedman, Nemenyi, average_ranks, friedman, nemenyi
+from bench_core.stats.sequential import looks, path_level, path_p_value
 
 __all__ = [
     "MIN_DISCORDANT",
+    "Equivalence",
+    "Friedman",
     "Interval",
+    "Nemenyi",
     "PairedTest",
+    "Pooled",
+    "Profile",
+    "average_ranks",
+    "bca",
     "clopper_pearson",
+    "detectable_rate_difference",
+    "detectable_shift",
+    "difference",
+    "equivalence",
+    "friedman",
     "holm",
+    "interquartile_mean",
+    "looks",
     "mcnemar_exact",
+    "mcnemar_power",
     "median",
+    "nemenyi",
+    "pairs_for_rate_difference",
+    "pairs_for_shift",
+    "path_level",
+    "path_p_value",
+    "performance_profile",
+    "permutation",
+    "pooled",
+    "probability_of_improvement",
     "separated",
+    "shift_power",
     "student_t",
     "tango",
+    "tost",
     "wilcoxon",
+    "wilson",
 ]

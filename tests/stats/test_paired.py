@@ -1,17 +1,31 @@
 """Paired tests against scipy.stats, enumeration, a brute-force score test and published examples."""
 
 import math
-from itertools import product
+from itertools import pairwise, product
+from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize
 from scipy import stats as oracle
+from scipy.special import gammaln, xlogy
 
-from bench_core.stats import MIN_DISCORDANT, PairedTest, mcnemar_exact, median, separated, tango, wilcoxon
+from bench_core.stats import (
+    MIN_DISCORDANT,
+    PairedTest,
+    difference,
+    mcnemar_exact,
+    median,
+    permutation,
+    probability_of_improvement,
+    separated,
+    student_t,
+    tango,
+    wilcoxon,
+)
 
 INF = math.inf
 Z = float(oracle.norm.ppf(0.975))
@@ -43,7 +57,12 @@ def test_mcnemar_counts_n10_where_a_succeeds() -> None:
 def test_mcnemar_without_discordant_pairs_keeps_a_real_interval() -> None:
     test = mcnemar_exact(*successes(50, 0, 0, 50))
     assert (test.p_value, test.difference) == (1.0, 0.0)
-    assert (test.low, test.high) == pytest.approx((-(Z**2) / (100 + Z**2), Z**2 / (100 + Z**2)))
+    # Then the variance at -t is t (1 - t): (100 t - c)² = z² 100 t (1 - t).
+    t, c = test.high, 2 * Z**2 / 7
+    assert test.low == -t
+    assert 100 * t - c == pytest.approx(Z * math.sqrt(100 * t * (1 - t)))
+    published = tango(0, 0, 100, continuity=False)
+    assert published[1:3] == pytest.approx((-(Z**2) / (100 + Z**2), Z**2 / (100 + Z**2)))
 
 
 def test_mcnemar_without_pairs_knows_nothing() -> None:
@@ -66,10 +85,10 @@ def test_mcnemar_refuses_what_is_no_success_vector() -> None:
 
 def test_tango_matches_the_published_example() -> None:
     """Airway hyper-responsiveness, 1 / 1 / 7 / 12: Fagerland, Lydersen, Laake, Statist. Med. 33 (2014), 2850."""
-    assert [round(x, 3) for x in tango(1, 7, 21)[:3]] == [-0.286, -0.517, -0.026]
+    assert [round(x, 3) for x in tango(1, 7, 21, continuity=False)[:3]] == [-0.286, -0.517, -0.026]
 
 
-def score(n10: int, n01: int, n: int, delta: float) -> float:
+def score(n10: int, n01: int, n: int, delta: float, correction: float = 0.0) -> float:
     """Score statistic with the nuisance rate found by maximising the multinomial likelihood numerically."""
 
     def minus_log_likelihood(p01: float) -> float:
@@ -78,19 +97,22 @@ def score(n10: int, n01: int, n: int, delta: float) -> float:
 
     bounds = (max(0.0, -delta) + 1e-12, (1 - delta) / 2 - 1e-12)
     p01 = optimize.minimize_scalar(minus_log_likelihood, bounds=bounds, options={"xatol": 1e-12}).x
-    return (n10 - n01 - n * delta) / math.sqrt(n * (2 * p01 + delta - delta**2))
+    distance = n10 - n01 - n * delta
+    return math.copysign(max(0.0, abs(distance) - correction), distance) / math.sqrt(n * (2 * p01 + delta - delta**2))
 
 
+@pytest.mark.parametrize("continuity", [False, True])
 @pytest.mark.parametrize(
     ("n10", "n01", "n"), [(1, 7, 21), (0, 3, 10), (0, 0, 30), (5, 5, 10), (40, 20, 160), (9, 0, 10)]
 )
-def test_tango_keeps_exactly_what_a_slow_score_test_keeps(n10: int, n01: int, n: int) -> None:
-    low, high = tango(n10, n01, n)[1:3]
-    for delta in np.linspace(-0.999, 0.999, 334):
+def test_tango_keeps_exactly_what_a_slow_score_test_keeps(n10: int, n01: int, n: int, continuity: bool) -> None:
+    low, high = tango(n10, n01, n, continuity=continuity)[1:3]
+    correction = 2 * Z**2 / 7 if continuity else 0.0
+    for delta in np.linspace(-0.999, 0.999, 223):
         if min(abs(delta - low), abs(delta - high)) > 1e-4:
-            assert (abs(score(n10, n01, n, float(delta))) < Z) == (low < delta < high), delta
-    for end in (low, high):
-        assert abs(score(n10, n01, n, end)) == pytest.approx(Z, rel=1e-3)
+            assert (abs(score(n10, n01, n, float(delta), correction)) < Z) == (low < delta < high), delta
+    for end in {low, high} - {-1.0, 1.0}:
+        assert abs(score(n10, n01, n, end, correction)) == pytest.approx(Z, rel=1e-3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 800])
@@ -107,33 +129,73 @@ def test_tango_ends_are_roots_of_the_published_quartic(n: int) -> None:
             d**2 * (d**2 / g - s) / g,
         ]
         roots = np.roots(quartic)
-        low, high = tango(n10, n01, n)[1:3]
+        low, high = tango(n10, n01, n, continuity=False)[1:3]
         for end in (low, high):
             assert np.abs(roots - end).min() < 1e-5, (n10, n01)
 
 
-@given(st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)).filter(any))
-def test_tango_mirrors_stays_inside_and_is_no_point(counts: tuple[int, int, int]) -> None:
+COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60)).filter(any)
+
+
+@settings(max_examples=40)
+@given(COUNTS, st.sampled_from([0.5, 0.8, 0.95, 0.9995]))
+def test_tango_mirrors_stays_inside_and_is_no_point(counts: tuple[int, int, int], level: float) -> None:
     n10, n01, n = counts[0], counts[1], sum(counts)
-    interval, mirrored = tango(n10, n01, n), tango(n01, n10, n)
+    interval, mirrored = tango(n10, n01, n, level), tango(n01, n10, n, level)
     assert interval[:3] == (-mirrored.estimate, -mirrored.high, -mirrored.low)
     assert -1 <= interval.low <= interval.estimate <= interval.high <= 1
     assert interval.low < interval.high
 
 
-def test_tango_covers_about_nominally() -> None:
-    """Exact coverage at n = 20 over all pairs of rates: at least 93 % everywhere, at least 95 % on average."""
-    n, step = 20, 40
+@settings(max_examples=40)
+@given(COUNTS)
+def test_tango_widens_with_the_level_and_holds_the_published_interval(counts: tuple[int, int, int]) -> None:
+    n10, n01, n = counts[0], counts[1], sum(counts)
+    nested = [tango(n10, n01, n, level) for level in (0.8, 0.9, 0.95, 0.99, 0.9995)]
+    nested.insert(0, tango(n10, n01, n, 0.8, continuity=False))
+    for inner, outer in pairwise(nested):
+        assert outer.low <= inner.low + 1e-12
+        assert inner.high <= outer.high + 1e-12
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 300), st.integers(0, 300))
+def test_tango_moves_up_with_each_pair_that_a_wins(n: int, n01: int) -> None:
+    n01 = min(n01, n)
+    ends = np.array([tango(n10, n01, n)[1:3] for n10 in range(n - n01 + 1)])
+    assert (np.diff(ends, axis=0) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.95, 0.99, 0.9995])
+@pytest.mark.parametrize("n", [1, 2, 6, 20])
+def test_tango_covers_at_least_nominally(n: int, level: float) -> None:
+    """Exact coverage over a grid of pairs of rates with its edges: sums of the trinomial, nothing drawn."""
     counts = np.array([(x, y, n - x - y) for x in range(n + 1) for y in range(n + 1 - x)])
-    ends = np.array([tango(x, y, n)[1:3] for x, y, _ in counts.tolist()])
-    coverage = []
-    for p10, p01 in product(np.arange(1, step) / step, repeat=2):
-        if p10 + p01 < 1 - 1e-9:
-            probability = oracle.multinomial.pmf(counts, n, [p10, p01, 1 - p10 - p01])
+    ends = np.array([tango(x, y, n, level)[1:3] for x, y, _ in counts.tolist()])
+    log_ways = gammaln(n + 1) - gammaln(counts + 1).sum(axis=1)
+    grid = np.concatenate([np.arange(25) / 24, np.array([0.02, 0.1, 0.3, 0.7]) / n, 1 - np.array([0.1, 0.3, 0.7]) / n])
+    for p10, p01 in product(grid, repeat=2):
+        if p10 >= p01 and p10 + p01 <= 1:
+            probability = np.exp(log_ways + xlogy(counts, [p10, p01, max(0.0, 1 - p10 - p01)]).sum(axis=1))
             covered = (ends[:, 0] <= p10 - p01 + 1e-12) & (p10 - p01 <= ends[:, 1] + 1e-12)
-            coverage.append(probability[covered].sum())
-    assert min(coverage) >= 0.93
-    assert 0.95 <= np.mean(coverage) <= 0.965
+            assert probability[covered].sum() >= level, (p10, p01)
+
+
+def test_tango_as_published_does_not_cover() -> None:
+    """Why it is corrected: with n = 20, p10 = 0.972 and p01 = 0.0275, exactly."""
+    n, p10, p01 = 20, 0.9725, 0.0275
+    n10 = np.arange(n + 1)
+    mass = oracle.binom.pmf(n10, n, p10)
+    for continuity, least, most in [(False, 0.88, 0.91), (True, 0.95, 1.0)]:
+        ends = np.array([tango(x, n - x, n, continuity=continuity)[1:3] for x in n10.tolist()])
+        assert least <= mass[(ends[:, 0] <= p10 - p01) & (p10 - p01 <= ends[:, 1])].sum() <= most
+
+
+def test_tango_is_accurate_for_a_million_pairs() -> None:
+    """One-sample limit: with few discordant pairs in many, n times the ends tends to those of a Poisson score."""
+    assert tango(1_000_000, 0, 1_000_000).low == pytest.approx(1 - 9.75450401e-6, abs=1e-12)
+    low, high = tango(5000, 4000, 1_000_000, continuity=False)[1:3]
+    assert (low, high) == pytest.approx((0.001 - Z * math.sqrt(9e3) / 1e6, 0.001 + Z * math.sqrt(9e3) / 1e6), rel=1e-3)
 
 
 def test_tango_refuses_impossible_counts() -> None:
@@ -252,6 +314,147 @@ def test_wilcoxon_refuses_nan_unequal_lengths_and_unknown_directions() -> None:
         wilcoxon([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="direction must be 'lower' or 'higher', got 'up'"):
         wilcoxon([1.0], [2.0], direction="up")  # type: ignore[arg-type]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, 4.0, 8.0, INF])] * 2), max_size=70), st.randoms())
+def test_wilcoxon_does_not_depend_on_the_order_of_the_trials(pairs: list[tuple[float, float]], random: Random) -> None:
+    a, b = np.array(pairs).reshape(-1, 2).T
+    random.shuffle(pairs)
+    shuffled = wilcoxon(*np.array(pairs).reshape(-1, 2).T)
+    assert shuffled[:5] == wilcoxon(a, b)[:5]
+    assert shuffled[6:] == wilcoxon(a, b)[6:]
+
+
+# Sign flips
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(*[st.integers(-5, 5)] * 2), min_size=1, max_size=11))
+def test_permutation_of_few_pairs_goes_through_all_signs(pairs: list[tuple[int, int]]) -> None:
+    a, b = np.array(pairs, dtype=float).T
+    signs = np.array(list(product([-1, 1], repeat=len(pairs))))
+    expected = np.mean(np.abs(signs @ (a - b)) >= abs((a - b).sum()))
+    assert permutation(a, b, direction="lower").p_value == pytest.approx(expected, abs=1e-12)
+
+
+def test_permutation_matches_fisher_on_darwin() -> None:
+    """Darwin's maize, Fisher, "The Design of Experiments" (1935), section 21: 1726 of 32 768, p = 0.05267."""
+    eighths = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    test = permutation(eighths, [0] * 15, direction="higher", resamples=20_000)
+    assert test.p_value == pytest.approx(1726 / 32768, abs=4 * math.sqrt(0.05 * 0.95 / 2e4))
+    assert (test.n10, test.n01, test.n_pairs, test.favours, test.test) == (13, 2, 15, "a", "permutation")
+
+
+def test_permutation_of_many_pairs_comes_close_to_all_signs_and_to_the_normal_limit() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.exponential(size=18), rng.exponential(size=18) + 0.4
+    sums = np.zeros(1)
+    for x in a - b:
+        sums = np.concatenate([sums - x, sums + x])
+    expected = float(np.mean(np.abs(sums) >= abs((a - b).sum()) - 1e-12))
+    test = permutation(a, b, direction="lower", level=0.9)
+    assert test.p_value == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 9999))
+    assert test[5:8] == student_t(a - b, 0.9)[:3]
+    differences = rng.normal(0.1, 1.0, size=400)
+    expected = 2 * oracle.norm.sf(abs(differences.sum()) / math.sqrt((differences**2).sum()))
+    assert permutation(differences, np.zeros(400), direction="lower").p_value == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [6, 14, 15, 40])
+def test_permutation_is_never_zero_and_smallest_where_all_agree(n: int) -> None:
+    test = permutation(np.zeros(n), np.arange(1.0, n + 1), direction="lower", resamples=999)
+    assert test.p_value == (2.0 ** (1 - n) if n <= 14 else pytest.approx(1 / 1000, abs=2e-3))
+    assert test.p_value > 0
+    assert (test.favours, test.n10) == ("a", n)
+
+
+def test_permutation_leaves_out_pairs_in_which_a_trial_failed() -> None:
+    a, b = [1.0, 2.0, INF, math.nan, 4.0, INF], [2.0, 5.0, 1.0, 1.0, 4.0, INF]
+    test = permutation(a, b, direction="lower")
+    assert (test.n_pairs, test.n10, test.n01) == (3, 2, 0)
+    assert test == permutation([1.0, 2.0, 4.0], [2.0, 5.0, 4.0], direction="lower")
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(*[st.floats(-1e308, 1e308)] * 2), max_size=30), st.randoms())
+def test_permutation_ignores_order_and_swaps_with_the_labels(pairs: list[tuple[float, float]], random: Random) -> None:
+    a, b = np.array(pairs).reshape(-1, 2).T
+    test, swapped = (
+        permutation(a, b, direction="lower", resamples=99),
+        permutation(b, a, direction="lower", resamples=99),
+    )
+    other = {"a": "b", "b": "a", "neither": "neither"}
+    assert (test.n10, test.n01, test.p_value, test.favours) == (
+        swapped.n01,
+        swapped.n10,
+        swapped.p_value,
+        other[swapped.favours],
+    )
+    shuffled = list(range(len(pairs)))
+    random.shuffle(shuffled)
+    assert permutation(a[shuffled], b[shuffled], direction="lower", resamples=99)[:5] == test[:5]
+    assert 0 < test.p_value <= 1
+
+
+def test_permutation_keeps_its_size() -> None:
+    """P(p <= 5 %) of exchangeable, skewed pairs is at most 5 %, exactly enumerated and drawn."""
+    rng = np.random.default_rng(0)
+    for n, resamples in [(9, 1), (25, 199)]:
+        draws = rng.exponential(size=(500, 2, n))
+        rejected = sum(permutation(a, b, direction="lower", resamples=resamples).p_value <= 0.05 for a, b in draws)
+        assert rejected / 500 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 500)
+
+
+def test_permutation_without_differences_finds_nothing() -> None:
+    empty, equal = permutation([], [], direction="lower"), permutation([1.0] * 20, [1.0] * 20, direction="lower")
+    assert (empty.n_pairs, empty.p_value, empty.low, empty.high) == (0, 1.0, -INF, INF)
+    assert equal == PairedTest(20, 0, 0, "permutation", 1.0, 0.0, 0.0, 0.0, "neither")
+
+
+def test_permutation_refuses_bad_arguments() -> None:
+    with pytest.raises(ValueError, match="direction must be 'lower' or 'higher', got 'up'"):
+        permutation([1.0], [2.0], direction="up")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="resamples >= 1, got 0"):
+        permutation([1.0], [2.0], direction="lower", resamples=0)
+
+
+# Differences and the probability of improvement
+
+
+def test_difference_is_the_interval_of_each_kind() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.random(50), rng.random(50)
+    assert difference(a < 0.7, b < 0.4, "rate", 0.9) == tango(
+        int(((a < 0.7) & (b >= 0.4)).sum()), int(((a >= 0.7) & (b < 0.4)).sum()), 50, 0.9
+    )
+    assert difference(a, b, "mean", 0.9) == student_t(a - b, 0.9)
+    assert difference(a, b, "skewed", 0.9) == median(a - b, 0.9)
+
+
+def test_difference_treats_failures_as_each_kind_must() -> None:
+    a, b = [1.0, INF, INF, 2.0, 5.0], [2.0, 3.0, INF, INF, 1.0]
+    assert difference(a, b, "mean").estimate == 1.5
+    assert difference(a, b, "skewed").estimate == 0.0
+    assert difference([*a, -1.0, 0.0], [*b, INF, INF], "skewed").estimate == -1.0
+    with pytest.raises(ValueError, match="difference got NaN"):
+        difference([math.nan], [1.0], "skewed")
+    with pytest.raises(ValueError, match="kind must be 'rate', 'mean' or 'skewed', got 'median'"):
+        difference([1.0], [1.0], "median")  # type: ignore[arg-type]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(*[st.sampled_from([0.5, 1.0, 2.0, 4.0, INF])] * 2), min_size=1, max_size=30))
+def test_probability_of_improvement_counts_wins_and_half_the_ties(pairs: list[tuple[float, float]]) -> None:
+    a, b = np.array(pairs).T
+    found = probability_of_improvement(a, b, direction="lower")
+    assert found.estimate == pytest.approx(np.mean((a < b) + (a == b) / 2))
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    swapped = probability_of_improvement(b, a, direction="lower")
+    assert found[:3] == pytest.approx((1 - swapped.estimate, 1 - swapped.high, 1 - swapped.low))
+    # Any increasing map of the metric leaves it alone; a decreasing one turns the direction round.
+    assert probability_of_improvement(np.sqrt(a), np.sqrt(b), direction="lower") == found
+    assert probability_of_improvement(1 / a, 1 / b, direction="higher") == found
 
 
 # The rule for tables

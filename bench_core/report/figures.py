@@ -1,0 +1,342 @@
+"""Summary -> vector figures for a paper: a metric against x with its intervals, as SVG and PDF.
+
+The look of a label (colour, marker, dash) is decided here for every plot of it, on paper and on the page.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench_core.report import table
+from bench_core.yamlfile import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bench_core.summary import Entry, Summary
+
+WIDTH = 3.3
+"""Inches of a column of a two-column paper."""
+PANELS = 6
+"""Panels of one figure at most: a paper has no room for more."""
+ROWS = 60
+"""Rows of one figure without x at most."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a label looks in every plot.
+
+    Attributes:
+        color: on white.
+        dark: on a dark page.
+        marker: as matplotlib says it.
+        symbol: the same marker, as plotly says it.
+        dash: as plotly says it.
+        dashes: the same, as matplotlib says it: lengths of line and gap in widths of the line.
+    """
+
+    color: str
+    dark: str
+    marker: str
+    symbol: str
+    dash: str
+    dashes: tuple[float, ...]
+
+
+# Okabe and Ito's palette, which the colour-blind tell apart; its yellow, invisible on white, is left out.
+COLORS = (
+    ("#0072B2", "#4FB0EA"),
+    ("#D55E00", "#FF8A3D"),
+    ("#009E73", "#2CCB9E"),
+    ("#AA4499", "#DD8FC4"),
+    ("#B07800", "#E9B23C"),
+    ("#2F8FC4", "#8CCBF0"),
+    ("#222222", "#E6E6E6"),
+)
+GREYS = (("#6B6B6B", "#A3A3A3"), ("#8A8A8A", "#8C8C8C"), ("#555555", "#BDBDBD"))
+MARKERS = (
+    ("o", "circle"),
+    ("s", "square"),
+    ("D", "diamond"),
+    ("^", "triangle-up"),
+    ("v", "triangle-down"),
+    ("P", "cross"),
+    ("X", "x"),
+    ("<", "triangle-left"),
+)
+DASHES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("solid", ()),
+    ("dash", (5, 2)),
+    ("dashdot", (5, 2, 1, 2)),
+    ("longdash", (8, 2)),
+    ("dot", (1, 1.5)),
+)
+
+
+def styles(summary: Summary) -> dict[str, Style]:
+    """Return the look of every label: colour, marker and dash differ, so that a grey print can be read, too."""
+    control = {entry.label: entry.control for entry in summary.entries}
+    rivals = [label for label in control if not control[label]]
+    controls = [label for label in control if control[label]]
+    found = {label: _style(COLORS[i % len(COLORS)], i) for i, label in enumerate(rivals)}
+    return found | {label: _style(GREYS[i % len(GREYS)], len(rivals) + i) for i, label in enumerate(controls)}
+
+
+def _style(color: tuple[str, str], index: int) -> Style:
+    marker, symbol = MARKERS[index % len(MARKERS)]
+    dash, dashes = DASHES[index % len(DASHES)]
+    return Style(*color, marker, symbol, dash, dashes)
+
+
+def names(summaries: Sequence[Summary]) -> list[dict[str, str]]:
+    """Return, for each summary, metric -> name of its figure without suffix: safe in every file system, and unique."""
+    taken: set[str] = set()
+    named: list[dict[str, str]] = []
+    for summary in summaries:
+        named.append({})
+        for metric in summary.metrics:
+            wanted = re.sub(r"[^a-z0-9_-]+", "_", f"{summary.suite}-{metric}".lower())[:80]
+            free = (f"{wanted}-{n}" if n > 1 else wanted for n in range(1, len(taken) + 2))
+            name = next(each for each in free if each not in taken)
+            taken.add(name)
+            named[-1][metric] = name
+    return named
+
+
+def clean(text: str) -> str:
+    """Return text on one line, with everything escaped that is not there to be seen: controls, marks of direction."""
+    return visible(" ".join(text.split()))
+
+
+def draw(summary: Summary, metric: str) -> dict[str, bytes]:
+    """Return suffix -> file of the figure of a metric: ``svg`` and ``pdf``, the same bytes for the same summary."""
+    files = {}
+    with _quiet(), _settings():
+        figure = _figure(summary, metric)
+        for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix, metadata=metadata)  # picks its own canvas: no global state
+            files[suffix] = buffer.getvalue()
+    return files
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither tell of matplotlib's caches nor of letters that its font lacks: the text is in the file all the same."""
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    import matplotlib
+
+    wanted: dict[str, Any] = {
+        "axes.linewidth": 0.6,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],
+        "font.size": 7.0,
+        "legend.fontsize": 6.5,
+        "lines.linewidth": 1.0,
+        "lines.markersize": 3.2,
+        "pdf.fonttype": 42,  # text stays text
+        "svg.fonttype": "none",
+        "svg.hashsalt": "bench",
+        "text.parse_math": False,  # a label may hold dollars
+        "text.usetex": False,
+        "xtick.labelsize": 6.5,
+        "xtick.major.width": 0.6,
+        "ytick.labelsize": 6.5,
+        "ytick.major.width": 0.6,
+    }
+    with matplotlib.rc_context():  # type: ignore[no-untyped-call, unused-ignore]
+        matplotlib.rcdefaults()  # type: ignore[no-untyped-call, unused-ignore]
+        matplotlib.rcParams.update(wanted)  # type: ignore[arg-type, unused-ignore]
+        yield
+
+
+def numeric(entries: Sequence[Entry]) -> bool:
+    """Return whether there are at least two places on an axis of numbers to draw the entries at."""
+    places = {entry.x for entry in entries if _is_number(entry.x)}
+    return len(places) > 1 and all(_is_number(entry.x) for entry in entries)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def logarithmic(values: Sequence[float], span: float = 8.0) -> bool:
+    """Return whether values are better shown on a logarithmic axis."""
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= span
+
+
+def log_scaled(summary: Summary, metric: str) -> bool:
+    """Return whether a metric is drawn on a logarithmic axis, on which a control at 0 has no place."""
+    shown = [entry for entry in summary.table(metric) if entry.n_attempted and math.isfinite(entry.estimate)]
+    rivals = [entry.estimate for entry in shown if not entry.control]
+    positive = [entry.estimate for entry in shown if entry.estimate > 0]
+    return summary.metrics[metric].kind != "rate" and min(rivals, default=0.0) > 0 and logarithmic(positive)
+
+
+def panels(summary: Summary, metric: str) -> dict[str, list[Entry]]:
+    """Return what distinguishes problem cells of equal x -> their entries; one panel of no title where nothing does."""
+    others = [name for name in table.varying(summary, metric) if name != summary.x]
+    found: dict[str, list[Entry]] = {}
+    for entry in summary.table(metric):
+        known: Mapping[str, Any] = {**entry.problem_params, "problem": entry.problem}
+        title = ", ".join(f"{name} = {table.plain(known[name])}" for name in others if name in known)
+        found.setdefault(title, []).append(entry)
+    return found
+
+
+def _figure(summary: Summary, metric: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    log = log_scaled(summary, metric)
+    shown = [
+        entry for entry in summary.table(metric) if entry.n_attempted and entry.estimate > (0 if log else -math.inf)
+    ]
+    if not shown:
+        figure = Figure(figsize=(WIDTH, 1.0))
+        figure.text(0.5, 0.5, "no trial is stored", ha="center", va="center")
+        return figure
+    if numeric(shown):
+        return _against_x(summary, metric, shown)
+    return _rows(summary, metric, shown)
+
+
+def _against_x(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
+    from matplotlib.figure import Figure
+
+    found = panels(summary, metric)
+    titled = list(found.items())[:PANELS]
+    drawn = {id(entry) for entry in shown}
+    looks = styles(summary)
+    labels = list(dict.fromkeys(entry.label for entry in shown))
+    legend = 0.13 * math.ceil(len(labels) / 3) + 0.1
+    figure = Figure(figsize=(WIDTH, 1.9 * len(titled) + legend), layout="constrained")
+    grid = figure.subplots(len(titled), 1, squeeze=False, sharex=True)
+    for axes, (title, entries) in zip(grid[:, 0], titled, strict=True):
+        kept = [entry for entry in entries if id(entry) in drawn]
+        for label in labels:
+            _line(axes, [entry for entry in kept if entry.label == label], looks[label])
+        _dress(axes, summary, metric, kept)
+        if title:
+            axes.set_title(clean(title), fontsize=7, loc="left")
+    left_out = f" ({len(titled)} of {len(found)} panels)" if len(titled) < len(found) else ""
+    grid[-1, 0].set_xlabel(clean(summary.x or "") + left_out)
+    handles = [_handle(looks[label]) for label in labels]
+    named = [_legend_name(label) for label in labels]
+    figure.legend(handles, named, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
+    return figure
+
+
+def _line(axes: Axes, entries: Sequence[Entry], look: Style) -> None:
+    if not entries:
+        return
+    ordered = sorted(entries, key=lambda entry: entry.x)
+    x, y = [entry.x for entry in ordered], [entry.estimate for entry in ordered]
+    below = [_length(entry.estimate, entry.low) for entry in ordered]
+    above = [_length(entry.high, entry.estimate) for entry in ordered]
+    drawn = axes.errorbar(
+        x, y, yerr=[below, above], color=look.color, marker=look.marker, capsize=1.6, elinewidth=0.7, capthick=0.7
+    )
+    if look.dashes:
+        drawn.lines[0].set_dashes(look.dashes)
+
+
+def _length(high: float, low: float) -> float:
+    """Return the length of one side of an interval; an infinite one is not drawn."""
+    length = high - low
+    return max(0.0, length) if math.isfinite(length) else 0.0
+
+
+def _handle(look: Style) -> Any:
+    from matplotlib.lines import Line2D
+
+    line = Line2D([], [], color=look.color, marker=look.marker)
+    if look.dashes:
+        line.set_dashes(look.dashes)
+    return line
+
+
+def _legend_name(label: str) -> str:
+    text = clean(label)
+    text = text if len(text) <= 40 else f"{text[:39]}…"
+    return f" {text}" if text.startswith("_") else text  # a leading underscore hides a line from the legend
+
+
+def _dress(axes: Axes, summary: Summary, metric: str, entries: Sequence[Entry]) -> None:
+    """Scale and name the axes, in plain text: even powers of ten come without mathematical markup."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+    places = sorted({entry.x for entry in entries})
+    if logarithmic(places, span=5.0):
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: table.count(value) if value >= 1e4 else f"{value:g}"))
+    kind = summary.metrics[metric].kind
+    if kind == "rate":
+        axes.set_ylim(-0.03, 1.03)
+    elif log_scaled(summary, metric):
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylabel(f"{table.CENTRES[kind]} {clean(metric)}")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.4)
+    axes.set_axisbelow(True)
+
+
+def _rows(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
+    """Draw a row per label and problem cell, where there is no axis to draw a metric against."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    looks = styles(summary)
+    titles = {entry.problem_key: group.title for group in table.groups(summary, metric) for entry in group.entries}
+    several = len(titles) > 1
+    kept = shown[:ROWS]
+    figure = Figure(figsize=(WIDTH, 0.16 * len(kept) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    for row, entry in enumerate(kept):
+        look = looks[entry.label]
+        sides = [[_length(entry.estimate, entry.low)], [_length(entry.high, entry.estimate)]]
+        axes.errorbar([entry.estimate], [row], xerr=sides, color=look.color, marker=look.marker, elinewidth=0.8)
+    written = [
+        _legend_name(f"{entry.label} · {titles[entry.problem_key]}" if several else entry.label) for entry in kept
+    ]
+    axes.set_yticks(range(len(kept)), written)
+    axes.invert_yaxis()
+    kind = summary.metrics[metric].kind
+    if kind == "rate":
+        axes.set_xlim(-0.03, 1.03)
+    elif log_scaled(summary, metric):
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    left_out = f" ({len(kept)} of {len(shown)} rows)" if len(kept) < len(shown) else ""
+    axes.set_xlabel(f"{table.CENTRES[kind]} {clean(metric)}{left_out}")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.4)
+    axes.set_axisbelow(True)
+    return figure

@@ -1,0 +1,97 @@
+"""The figures for a paper: vector graphics with their text as text, the same bytes every time."""
+
+from __future__ import annotations
+
+import logging
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bench_core.report import figures
+from bench_core.summary import Summary
+
+Made = Callable[..., Summary]
+
+
+def texts(svg: bytes) -> list[str]:
+    return ["".join(node.itertext()) for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_figure_is_svg_and_pdf_with_its_labels_as_text(made: Made) -> None:
+    drawn = figures.draw(made(), "success")
+    assert set(drawn) == {"svg", "pdf"}
+    assert drawn["pdf"].startswith(b"%PDF")
+    root = ET.fromstring(drawn["svg"])
+    assert float(root.attrib["width"].removesuffix("pt")) == pytest.approx(72 * figures.WIDTH, abs=0.1)
+    assert {"plain", "tuned", "control", "m", "share of success", "50", "100", "200"} <= set(texts(drawn["svg"]))
+
+
+def test_what_looks_like_mathematics_or_markup_stays_text(hostile: Summary) -> None:
+    for metric in hostile.metrics:
+        found = texts(figures.draw(hostile, metric)["svg"])
+        for label in hostile.metrics:
+            assert not [text for text in found if "mathdefault" in text], label
+        expected = {figures.clean(entry.label)[:40] for entry in hostile.entries}
+        assert {label.lstrip("_") for label in expected} <= {text.strip().lstrip("_") for text in found}
+
+
+def test_a_figure_is_the_same_every_time_and_says_nothing(
+    made: Made, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        summary = made(("☃ 雪", "b"), trials=5)  # letters that the font may lack
+        assert figures.draw(summary, "error") == figures.draw(summary, "error")
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_leaves_no_trace_in_the_settings_of_matplotlib(made: Made) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 23.0}):
+        figures.draw(made(), "success")
+        assert matplotlib.rcParams["font.size"] == 23.0
+
+
+@pytest.mark.parametrize("places", [(None,), (50, 100, "max")])
+def test_without_an_axis_of_numbers_every_cell_has_a_row(made: Made, places: tuple[object, ...]) -> None:
+    found = texts(figures.draw(made(places=places), "success")["svg"])
+    assert sum(text.startswith("plain") for text in found) == len(places)
+
+
+def test_without_a_trial_it_says_so(made: Made) -> None:
+    summary = made()
+    empty = [replace(entry, n_attempted=0, estimate=float("nan")) for entry in summary.entries]
+    assert "no trial is stored" in texts(figures.draw(replace(summary, entries=empty), "success")["svg"])
+
+
+def test_an_error_of_nothing_has_no_place_on_a_logarithmic_axis(made: Made) -> None:
+    summary = made(("a", "long", "control"))
+    zero = [
+        replace(entry, estimate=0.0, low=0.0, high=0.0) if entry.control else entry
+        for entry in [replace(entry, estimate=10.0 ** len(entry.label)) for entry in summary.entries]
+    ]
+    found = texts(figures.draw(replace(summary, entries=zero), "error")["svg"])
+    assert "long" in found
+    assert "control" not in found
+
+
+def test_file_names_are_safe_and_differ(made: Made) -> None:
+    from bench_core.metrics import Metric
+
+    summary = made()
+    first = next(iter(summary.metrics.values()))
+    metrics: dict[str, Metric] = {"../A b": first, "..a/B": first, "a" * 300: first}
+    odd = replace(summary, metrics=metrics)
+    found = [name for named in figures.names([odd, odd]) for name in named.values()]
+    assert len(set(found)) == 6
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-") and len(name) < 90 for name in found)
+
+
+def test_labels_look_different_in_colour_and_without(made: Made) -> None:
+    labels = [f"label{i}" for i in range(12)] + ["control"]
+    looks = list(figures.styles(made(labels, (1, 2), trials=3)).values())
+    assert len({(look.color, look.symbol, look.dash) for look in looks}) == 13
+    assert len({(look.symbol, look.dash) for look in looks}) == 13
