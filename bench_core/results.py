@@ -32,6 +32,7 @@ class Results:
     Attributes:
         plan: what was asked for, with the hyper-parameters that are chosen so far.
         run: name of the run's folder.
+        folder: where it is; None where nothing is stored.
         frame: a row per stored trial of the plan; ``cell`` is the index of its cell and ``label`` its label there.
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
@@ -54,6 +55,7 @@ class Results:
     set_aside: tuple[Path, ...] = ()
     older: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def chosen(self) -> dict[str, Mapping[str, Any]]:
@@ -184,6 +186,7 @@ def stored(
         reaches=reaches(plan, answered.frame, plugins.metrics.get(suite.report.metric), coming),
         damaged=tuple(damage.files),
         older=answered.older,
+        folder=run.folder if run else None,
     )
 
 
@@ -220,7 +223,7 @@ def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame, *, any_code: bool = 
 
     Those are left out but for ``any_code``.
     """
-    # On a narrow table first, since every step copies it: of a million trials the whole one takes hundreds of megabytes.
+    # On a narrow table first, since every step copies it: a million trials take hundreds of megabytes as they are.
     keys = rows.select("cell_id", "repeat", "method_digest", "problem_digest").with_row_index("at")
     found = keys.join(_wanted(plan), on="cell_id", how="inner", maintain_order="left")
     found = found.filter(pl.col("repeat") < pl.col("wanted_trials"))

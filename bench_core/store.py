@@ -74,7 +74,8 @@ SCHEMA: dict[str, Any] = {
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
 
 FOR_TABLES = frozenset(
-    "trial_id cell_id repeat seed split status reason seconds env_id data_digest method_digest problem_digest".split()
+    ("trial_id", "cell_id", "repeat", "seed", "split", "status", "reason", "seconds", "env_id")
+    + ("data_digest", "method_digest", "problem_digest")
 )
 """What a table is made of, beside metrics and budgets: of a million trials the rest takes a gigabyte."""
 
@@ -234,6 +235,12 @@ class Run:
                 if attempt == READ_ATTEMPTS - 1:
                     raise BenchError(f"{error.filename} disappeared while {self.folder} was read; try again") from None
         raise AssertionError("the last attempt returns or raises")
+
+    def versions(self) -> set[tuple[str, str, str]]:
+        """Return (``method`` or ``problem``, its name, the version that it declared) of all stored rows."""
+        kinds = ("method", "problem")
+        rows = self.rows(only=[name for kind in kinds for name in (kind, f"{kind}_version")]).unique()
+        return {(kind, *row) for kind in kinds for row in rows.select(kind, f"{kind}_version").drop_nulls().iter_rows()}
 
     def _read_all(self, damage: Damage, only: Collection[str], *, set_aside: bool) -> pl.DataFrame:
         found: list[Path] = []

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,9 @@ PluginDir = Annotated[
 ]
 Block = Annotated[
     list[str], typer.Option("--block", help="Plugin that is not even imported. Repeatable.", show_default=False)
+]
+NoReference = Annotated[
+    bool, typer.Option("--no-reference", help="Leave the results out that come with bench, of labels not run here.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ResultsFolder = Annotated[
@@ -51,17 +55,39 @@ def note(message: str, *, color: str | None = None) -> None:
     typer.secho(visible(message, keep="\n"), err=True, fg=color)
 
 
-def read(folder: Path, plugins: Plugins, *, whole: bool = False) -> list[Results]:
-    """Return the results in ``folder``; what cannot be read of them is told and left out. See ``read_results``."""
+def read(folder: Path, plugins: Plugins, *, whole: bool = False, reference: bool = False) -> list[Results]:
+    """Return the results in ``folder``; what cannot be read of them is told and left out.
+
+    Args:
+        folder: see ``store.find_runs``.
+        plugins: where names are looked up.
+        whole: read the columns that no table needs, too.
+        reference: take from the reference results what ``folder`` lacks of a suite's labels.
+    """
+    from bench_core.reference import with_seed
     from bench_core.results import read_results
 
-    found, unreadable = read_results(folder, plugins, whole=whole)
+    others = partial(with_seed, cwd=Path.cwd()) if reference else None
+    found, unreadable = read_results(folder, plugins, whole=whole, reference=others)
     for message in unreadable:
         note(f"warning: left out: {message}", color="yellow")
     for each in found:
         for path in each.damaged:
             note(f"warning: {path} could not be read; the next `bench run` sets it aside", color="yellow")
     return found
+
+
+def read_several(
+    folders: Sequence[Path], plugins: Plugins, *, whole: bool = False, reference: bool = False, mix: bool = False
+) -> list[Results]:
+    """Return the results in all ``folders``, those of one suite together; see ``read`` and ``merging.merge``."""
+    from bench_core.merging import merge
+
+    by_suite: dict[str, list[Results]] = {}
+    for folder in folders:
+        for each in read(folder, plugins, whole=whole, reference=reference):
+            by_suite.setdefault(each.plan.suite.name, []).append(each)
+    return [merge(parts, plugins, mix=mix) if len(parts) > 1 else parts[0] for parts in by_suite.values()]
 
 
 def columns() -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench_core.cli.common import Block, PluginDir, open_plugins, print_summaries, read
+from bench_core.cli.common import Block, NoReference, PluginDir, open_plugins, print_summaries, read_several
 
 
 def report(
@@ -20,15 +20,22 @@ def report(
         str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of printing.", show_default=False)] = None,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Show what is not comparable beside each other, as labels of its own.")
+    ] = False,
+    no_reference: NoReference = False,
     plugin_dir: PluginDir = [],  # noqa: B006
     block: Block = [],  # noqa: B006
 ) -> None:
-    """Print comparison tables: estimates with intervals, failures, budgets and paired comparisons."""
-    from bench_core.summary import summarise
+    """Print comparison tables: estimates with intervals, failures, budgets and paired comparisons.
+
+    Results of one suite in several folders come into one table, if they are comparable.
+    """
+    from bench_core.claims.judging import judged
 
     plugins = open_plugins(plugin_dir, block)
     from bench_core.report import FolderFormat
 
     whole = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
-    found = [each for folder in results for each in read(folder, plugins, whole=whole)]
-    print_summaries(plugins, [summarise(each, plugins, metric) for each in found], format_, output)
+    found = read_several(results, plugins, whole=whole, reference=not no_reference, mix=mix)
+    print_summaries(plugins, [judged(each, plugins, metric) for each in found], format_, output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import Block, PluginDir, note, open_plugins, print_summaries
+from bench_core.cli.common import Block, NoReference, PluginDir, note, open_plugins, print_summaries
 from bench_core.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start a new run's folder; nothing is deleted.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    no_reference: NoReference = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; only the tables.")] = False,
     plugin_dir: PluginDir = [],  # noqa: B006
     block: Block = [],  # noqa: B006
@@ -99,7 +100,7 @@ def run(
             _dry_run(plan.suite, plugins, options)
             continue
         try:
-            failed += _run(plan.suite, plugins, options, quiet=quiet)
+            failed += _run(plan.suite, plugins, options, quiet=quiet, reference=not no_reference)
         except (Interrupted, KeyboardInterrupt) as stop:
             say_goodbye(stop)
             raise typer.Exit(130) from None
@@ -131,13 +132,25 @@ def carry_out(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) 
     return results
 
 
-def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> int:
+def with_reference(suite: Suite, plugins: Plugins, options: Options) -> Results | None:
+    """Return what is stored of a suite, and of labels of which nothing is, the reference results; None without any."""
+    from bench_core.reference import with_seed
+    from bench_core.results import stored
+    from bench_core.store import newest_run
+
+    others = with_seed(suite.name, suite.seed, Path.cwd())
+    run = newest_run(options.results, suite.name, suite.seed, options.device)
+    return stored(suite, plugins, run, device=options.device, reference=others) if others else None
+
+
+def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, reference: bool) -> int:
     """Run one suite, print its table and return the number of failed trials, holdout trials aside."""
     from bench_core.estimates import FAILED
     from bench_core.summary import summarise
 
     results = carry_out(suite, plugins, options, quiet=quiet)
-    print_summaries(plugins, [summarise(results, plugins)], "rich")
+    shown = (with_reference(suite, plugins, options) if reference else None) or results
+    print_summaries(plugins, [summarise(shown, plugins)], "rich")
     reported = results.frame.filter(results.frame["split"] == "main")
     return int(reported["status"].is_in(FAILED).sum())
 

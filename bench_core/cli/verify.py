@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import AsJson, Block, PluginDir, columns, note, open_plugins, read
-from bench_core.cli.run import Device, ExecutorName, carry_out, say_goodbye
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins, read
+from bench_core.cli.run import Device, ExecutorName, carry_out, say_goodbye, with_reference
 from bench_core.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def verify(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of data sets.", show_default=False)] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Judge the suite by what is stored; run nothing.")] = False,
+    no_reference: NoReference = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; only the verdicts.")] = False,
     as_json: AsJson = False,
     plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
@@ -55,7 +57,7 @@ def verify(
 ) -> None:
     """Say of every claim of a suite whether results support it, contradict it, or settle nothing.
 
-    Of a suite, the labels run that its claims are about. Exit code 1: a claim is contradicted that was not expected to
+    Of a suite, the labels run that its claims are about, unless the reference results have them all. Exit code 1: a claim is contradicted that was not expected to
     be, readings among alternatives aside.
     """
     from bench_core.claims.judging import judged
@@ -69,7 +71,7 @@ def verify(
     if _means_results(what):
         if trials is not None or seed is not None or no_run:
             raise BenchError("--trials, --seed and --no-run are for suites; a folder of results is judged as it is")
-        found = read(Path(what), plugins)
+        found = read(Path(what), plugins, reference=not no_reference)
     else:
         suite = _with_claims(load_suite(_suite_file(what)))
         if data is not None and not data.is_dir():
@@ -84,7 +86,9 @@ def verify(
             data=data.resolve() if data else None,
         )
         try:
-            found = [_stored(suite, plugins, options) if no_run else _run(suite, plugins, options, quiet=quiet)]
+            if not no_run:
+                _run(suite, plugins, options, quiet=quiet, reference=not no_reference)
+            found = [_stored(suite, plugins, options, reference=not no_reference)]
         except (Interrupted, KeyboardInterrupt) as stop:
             say_goodbye(stop)
             raise typer.Exit(130) from None
@@ -124,22 +128,30 @@ def _with_claims(suite: Suite) -> Suite:
     return suite
 
 
-def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool) -> Results:
+def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, reference: bool) -> None:
+    """Run the labels that claims are about, but for those of which the reference results have all trials."""
     from bench_core.plan import make_plan
 
     make_plan(suite, plugins, device=options.device)  # what is wrong with it is told before a folder is made
-    left_out = [entry.label for entry in suite.methods if entry.label not in (options.labels or ())]
+    asked = options.labels or frozenset()
+    left_out = [entry.label for entry in suite.methods if entry.label not in asked]
     if left_out and not quiet:
         note(f"{suite.name}: no claim is about {', '.join(left_out)}, of which nothing runs")
-    return carry_out(suite, plugins, options, quiet=quiet)
+    known = with_reference(suite, plugins, options) if reference else None
+    if known is not None:
+        lacking = {cell.label for index, cell in enumerate(known.plan.cells) if known.missing(index)}
+        asked &= lacking
+    if asked:
+        carry_out(suite, plugins, replace(options, labels=asked), quiet=quiet)
 
 
-def _stored(suite: Suite, plugins: Plugins, options: Options) -> Results:
+def _stored(suite: Suite, plugins: Plugins, options: Options, *, reference: bool) -> Results:
     from bench_core.results import stored
     from bench_core.store import newest_run
 
+    known = with_reference(suite, plugins, options) if reference else None
     run = newest_run(options.results, suite.name, suite.seed, options.device)
-    return stored(suite, plugins, run, device=options.device)
+    return known or stored(suite, plugins, run, device=options.device)
 
 
 def _as_json(summaries: Sequence[Summary]) -> str:

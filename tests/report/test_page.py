@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench_core.report import html
+from bench_core.report import figures, html
 from bench_core.report.html import HtmlFormat
 from bench_core.summary import Summary
 
@@ -68,7 +68,9 @@ def visit(browser: Browser, path: Path, **options: Any) -> Opened:
 @pytest.fixture(scope="module")
 def opened(browser: Browser, hostile: Summary, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     """The hostile suite, once all its plots are drawn."""
-    path = write(tmp_path_factory.mktemp("report"), HtmlFormat().files([hostile]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "draw", lambda summary, metric: {"svg": b"", "pdf": b""})  # test_figures looks at them
+        path = write(tmp_path_factory.mktemp("report"), HtmlFormat().files([hostile]))
     opened = visit(browser, path, viewport={"width": 1300, "height": 900})
     opened.page.wait_for_selector("html[data-plots=drawn]", state="attached", timeout=60_000)
     return opened
