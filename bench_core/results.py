@@ -14,6 +14,7 @@ from bench_core.adaptive import Reach, reaches
 from bench_core.errors import BenchError, SuiteError
 from bench_core.estimates import FAILED
 from bench_core.metrics import DerivedMetric
+from bench_core.overrides import override
 from bench_core.plan import Cell, Plan, make_plan
 from bench_core.selection import Selection, select
 from bench_core.store import FOR_TABLES, SCHEMA, Damage, Run, find_runs
@@ -98,6 +99,7 @@ def read_results(
     results: Path,
     plugins: Plugins,
     *,
+    trials: int | None = None,
     whole: bool = False,
     reference: Callable[[str, int], Sequence[Run]] | None = None,
 ) -> tuple[list[Results], list[str]]:
@@ -106,6 +108,7 @@ def read_results(
     Args:
         results: a folder.
         plugins: where names are looked up.
+        trials: replaces every number of trials of the suites.
         whole: read the columns that no table needs, too (see ``store.FOR_TABLES``).
         reference: name of a suite and seed -> runs with the rows of labels that have none in ``results``.
 
@@ -115,7 +118,7 @@ def read_results(
     found, unreadable = [], []
     for run in find_runs(results):
         try:
-            found.append(load_results(run, plugins, whole=whole, reference=reference))
+            found.append(load_results(run, plugins, trials=trials, whole=whole, reference=reference))
         except BenchError as error:
             cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" * isinstance(error, SuiteError)
             unreadable.append(f"{error}{cure}")
@@ -125,12 +128,17 @@ def read_results(
 
 
 def load_results(
-    run: Run, plugins: Plugins, *, whole: bool = False, reference: Callable[[str, int], Sequence[Run]] | None = None
+    run: Run,
+    plugins: Plugins,
+    *,
+    trials: int | None = None,
+    whole: bool = False,
+    reference: Callable[[str, int], Sequence[Run]] | None = None,
 ) -> Results:
     """Return the results of a run, for the suite that it was last run with; see ``read_results``."""
     run.check_suite()
     device = "cuda" if run.name.endswith("cuda") else "cpu"
-    suite = load_suite(run.suite_file, stored=True)
+    suite = override(load_suite(run.suite_file, stored=True), plugins, trials=trials)
     others = reference(suite.name, suite.seed) if reference else ()
     return stored(suite, plugins, run, device=device, whole=whole, reference=others)
 

@@ -55,12 +55,15 @@ def note(message: str, *, color: str | None = None) -> None:
     typer.secho(visible(message, keep="\n"), err=True, fg=color)
 
 
-def read(folder: Path, plugins: Plugins, *, whole: bool = False, reference: bool = False) -> list[Results]:
+def read(
+    folder: Path, plugins: Plugins, *, trials: int | None = None, whole: bool = False, reference: bool = False
+) -> list[Results]:
     """Return the results in ``folder``; what cannot be read of them is told and left out.
 
     Args:
         folder: see ``store.find_runs``.
         plugins: where names are looked up.
+        trials: replaces every number of trials of the suites.
         whole: read the columns that no table needs, too.
         reference: take from the reference results what ``folder`` lacks of a suite's labels.
     """
@@ -68,7 +71,7 @@ def read(folder: Path, plugins: Plugins, *, whole: bool = False, reference: bool
     from bench_core.results import read_results
 
     others = partial(with_seed, cwd=Path.cwd()) if reference else None
-    found, unreadable = read_results(folder, plugins, whole=whole, reference=others)
+    found, unreadable = read_results(folder, plugins, trials=trials, whole=whole, reference=others)
     for message in unreadable:
         note(f"warning: left out: {message}", color="yellow")
     for each in found:
@@ -78,14 +81,20 @@ def read(folder: Path, plugins: Plugins, *, whole: bool = False, reference: bool
 
 
 def read_several(
-    folders: Sequence[Path], plugins: Plugins, *, whole: bool = False, reference: bool = False, mix: bool = False
+    folders: Sequence[Path],
+    plugins: Plugins,
+    *,
+    trials: int | None = None,
+    whole: bool = False,
+    reference: bool = False,
+    mix: bool = False,
 ) -> list[Results]:
     """Return the results in all ``folders``, those of one suite together; see ``read`` and ``merging.merge``."""
     from bench_core.merging import merge
 
     by_suite: dict[str, list[Results]] = {}
     for folder in folders:
-        for each in read(folder, plugins, whole=whole, reference=reference):
+        for each in read(folder, plugins, trials=trials, whole=whole, reference=reference):
             by_suite.setdefault(each.plan.suite.name, []).append(each)
     return [merge(parts, plugins, mix=mix) if len(parts) > 1 else parts[0] for parts in by_suite.values()]
 

@@ -19,6 +19,10 @@ def report(
     metric: Annotated[
         str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)
     ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000_000, help="Show so many trials of every cell, as far as they are stored."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write here instead of printing.", show_default=False)] = None,
     mix: Annotated[
         bool, typer.Option("--mix", help="Show what is not comparable beside each other, as labels of its own.")
@@ -37,5 +41,5 @@ def report(
     from bench_core.report import FolderFormat
 
     whole = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
-    found = read_several(results, plugins, whole=whole, reference=not no_reference, mix=mix)
+    found = read_several(results, plugins, trials=trials, whole=whole, reference=not no_reference, mix=mix)
     print_summaries(plugins, [judged(each, plugins, metric) for each in found], format_, output)

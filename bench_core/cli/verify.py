@@ -57,8 +57,8 @@ def verify(
 ) -> None:
     """Say of every claim of a suite whether results support it, contradict it, or settle nothing.
 
-    Of a suite, the labels run that its claims are about, unless the reference results have them all. Exit code 1: a claim is contradicted that was not expected to
-    be, readings among alternatives aside.
+    Of a suite, the labels run that its claims are about, unless the reference results have them all. Exit code 1: a
+    claim is contradicted that was not expected to be, readings among alternatives aside.
     """
     from bench_core.claims.judging import judged
     from bench_core.environment import choose_device

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench_core.summary import TUNING, Entry, Summary
@@ -23,6 +25,25 @@ BUDGETS = {
     "kernel_evaluations": "kernel",
 }
 """Usual budgets, in this order, with their short names; others follow under their own."""
+INTERVALS = {"rate": "Clopper-Pearson", "mean": "Student's t", "skewed": "order-statistic"}
+"""The interval of a metric, by its kind."""
+TESTS = {
+    "mcnemar_exact": "exact McNemar test",
+    "permutation": "sign-flip permutation test",
+    "wilcoxon": "Wilcoxon signed-rank test",
+}
+REFERENCE = "†"
+"""Follows the label of reference results."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table, as text."""
+
+    title: str
+    cell: Callable[[Entry], str]
+    number: bool = True
+    """Whether it is aligned at the right."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +91,50 @@ def _title(entry: Entry, varying: Sequence[str]) -> str:
     return ", ".join(f"{name} = {plain(known[name])}" for name in varying if name in known) or entry.problem
 
 
+def results(summary: Summary, metric: str) -> list[Column]:
+    """Return the columns of what came out, the label's aside."""
+    return [
+        Column(f"{metric} [95 %]", estimate),
+        Column("trials", lambda entry: str(entry.n_attempted)),
+        Column("failed", failed),
+        Column("vs best", verdict, number=False),
+    ]
+
+
+def efforts(summary: Summary, metric: str) -> list[Column]:
+    """Return the columns of tuning and time; each kind of hardware has its own, as their times do not compare."""
+    found = [Column("tuned", tuning)] if any(entry.tuning for entry in summary.table(metric)) else []
+    return found + [Column(title, partial(seconds, machine=machine)) for title, machine in clocks(summary).items()]
+
+
+def spendings(summary: Summary, metric: str) -> list[Column]:
+    """Return the columns of the budgets."""
+    return [
+        Column(BUDGETS.get(name, name), partial(budget, name=name)) for name in budget_names(summary, metric)
+    ]
+
+
+def clocks(summary: Summary) -> dict[str, str | None]:
+    """Return the title of each column of seconds -> its hardware; None where all trials ran on the same."""
+    if len(summary.machines) < 2:
+        return {"s/trial": None}
+    return {f"s/trial {letter}": machine for letter, machine in _lettered(summary.machines)}
+
+
+def _lettered(machines: Sequence[str]) -> list[tuple[str, str]]:
+    many = len(machines) > len(string.ascii_uppercase)
+    return list(zip(map(str, range(1, len(machines) + 1)) if many else string.ascii_uppercase, machines, strict=False))
+
+
 def budget_names(summary: Summary, metric: str) -> list[str]:
     """Return the budgets that anything in the table spends."""
     spent = {name for entry in summary.table(metric) for name, count in entry.budget.items() if count}
     return [name for name in BUDGETS if name in spent] + sorted(spent - set(BUDGETS))
+
+
+def label(entry: Entry) -> str:
+    """Return the label, with a dagger where its trials are reference results."""
+    return entry.label + REFERENCE * entry.reference
 
 
 def estimate(entry: Entry) -> str:
@@ -140,9 +201,10 @@ def count(value: float) -> str:
     return f"{value:.4g}"
 
 
-def seconds(entry: Entry) -> str:
-    """Return the seconds per trial."""
-    return "" if math.isnan(entry.seconds) else f"{entry.seconds:.2g}"
+def seconds(entry: Entry, machine: str | None = None) -> str:
+    """Return the seconds per trial on a machine; without one, nothing where trials ran on several."""
+    value = entry.seconds if machine is None else entry.seconds_by.get(machine, math.nan)
+    return "" if math.isnan(value) else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:
@@ -241,30 +303,60 @@ def _tuned(selection: Selection, summary: Summary) -> Tuned:
 
 def notes(summary: Summary, metric: str) -> list[str]:
     """Return what a reader must know to read the table: intervals, test, adjustment, flags, absences."""
+    test = test_note(summary, metric)
+    return [_interval_note(summary, metric), *([f"vs best: {test}."] if test else []), *remarks(summary, metric)]
+
+
+def test_note(summary: Summary, metric: str) -> str:
+    """Return by which test labels are told apart; nothing where none are compared."""
     compared = [comparison for comparison in summary.comparisons if comparison.metric == metric and comparison.n_pairs]
-    lines = [_interval_note(summary, metric)]
-    if compared:
-        test = {"mcnemar_exact": "exact McNemar", "wilcoxon": "Wilcoxon signed-rank"}[compared[0].test]
-        lines.append(
-            f"vs best: {test} test on the trials that both have, Holm-adjusted over all {len(compared)} pairs of the "
-            "table, 5 % level."
-        )
+    if not compared:
+        return ""
+    pairs = f"all {len(compared)} pairs" if len(compared) > 1 else "the one pair"
+    return (
+        f"{TESTS[compared[0].test]} on the trials that both have, Holm-adjusted over {pairs} of the table, "
+        f"5 % level{over_looks(summary, metric)}"
+    )
+
+
+def over_looks(summary: Summary, metric: str) -> str:
+    """Return to which trials a level applies, where a problem cell may stop at any of several looks."""
+    return " over all looks" if any(entry.looks > 1 for entry in summary.table(metric)) else ""
+
+
+def remarks(summary: Summary, metric: str) -> list[str]:
+    """Return the notes but for those on intervals and tests."""
+    entries = summary.table(metric)
+    lines = ["Controls are shown as ceiling and floor and never compared."] if any(e.control for e in entries) else []
     lines += _adaptive_notes(summary, metric)
-    if any(entry.tuning for entry in summary.table(metric)):
+    if any(entry.tuning for entry in entries):
         lines.append("tuned: settings tried × holdout trials of each, none of which is in this table.")
-    if any(entry.unequal for entry in summary.table(metric)):
+    if any(entry.unequal for entry in entries):
         lines.append("≠: not the best label's budget or tuning. Budgets are means per trial.")
-    if any(entry.n_failed for entry in summary.table(metric)):
+    lines += _machine_notes(summary)
+    if any(entry.reference for entry in entries):
+        lines.append(f"{REFERENCE}: reference results that come with bench, not run here.")
+    if summary.older:
+        names = ", ".join(summary.older)
+        lines.append(f"{REFERENCE}: computed by older code of the same declared version: {names}.")
+    if any(entry.n_failed for entry in entries):
         lines.append(_failure_note(summary, metric))
         lines += _reasons(summary, metric)
-    skipped = [entry for entry in summary.table(metric) if entry.skipped]
+    skipped = [entry for entry in entries if entry.skipped]
     reasons = {f"{entry.label}: {_on_one_line(entry.skipped or '')}" for entry in skipped}
     lines += [f"Skipped, and in no denominator: {reason}." for reason in sorted(reasons)]
     if summary.absent:
         lines.append(f"Not run yet: {', '.join(summary.absent)}.")
     if summary.stale:
         lines.append(f"{summary.stale} stored trials are set aside: the code that computed them has changed.")
-    return lines
+    return lines + [_on_one_line(line) for line in summary.also]
+
+
+def _machine_notes(summary: Summary) -> list[str]:
+    """Return on what hardware the trials ran, a line for each where there is more than one kind."""
+    if len(summary.machines) < 2:
+        return [f"s/trial: on {_on_one_line(machine)}." for machine in summary.machines]
+    return [f"{letter}: {_on_one_line(machine)}." for letter, machine in _lettered(summary.machines)]
 
 
 def _adaptive_notes(summary: Summary, metric: str) -> list[str]:
@@ -275,11 +367,11 @@ def _adaptive_notes(summary: Summary, metric: str) -> list[str]:
         return []
     looks = next(iter(reaches.values())).looks
     stops = ", ".join(
-        f"{shown[key].title} {'stopped at' if reach.stopped else 'goes to'} {reach.trials}"
+        f"{shown[key].title} {'stopped at' if reach.stopped else 'goes on to'} {reach.trials} trials"
         for key, reach in reaches.items()
     )
     spent = sum(entry.n_attempted for entry in summary.table(metric))
-    share = f": {summary.saved} of {spent + summary.saved} trials saved" if summary.saved else ""
+    share = f"; {summary.saved} of {spent + summary.saved} trials saved" if summary.saved else ""
     return [
         f"Adaptive: {stops}{share}. Intervals and p-values hold at whichever of the {len(looks)} looks "
         f"({', '.join(map(str, looks))}) a problem stops: 5 % is shared out among them."
@@ -306,12 +398,9 @@ def _on_one_line(text: str) -> str:
 
 
 def _interval_note(summary: Summary, metric: str) -> str:
-    kinds = {
-        "rate": "Share of all attempted trials, with Clopper-Pearson intervals (95 %).",
-        "mean": "Mean with Student's t interval (95 %).",
-        "skewed": "Median with its order-statistic interval (95 %).",
-    }
-    return kinds[summary.metrics[metric].kind]
+    kind = summary.metrics[metric].kind
+    what = {"rate": "Share of all attempted trials,", "mean": "Mean", "skewed": "Median"}[kind]
+    return f"{what} with {INTERVALS[kind]} intervals (95 %{over_looks(summary, metric)})."
 
 
 def _failure_note(summary: Summary, metric: str) -> str:

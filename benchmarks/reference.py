@@ -1,0 +1,86 @@
+"""Put runs of the built-in suites into results/reference: `python benchmarks/reference.py FOLDER`.
+
+FOLDER holds the runs, one per suite and seed, as `bench run SUITE --seed 0 --results FOLDER` and the same with
+`--seed 1` leave them. Trials that the present code, or the present suites, would not give are left out. Of the losses
+and errors along the fits those of the first trials are kept: the rest would take most of the room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from bench_core.plan import make_plan
+from bench_core.plugins import Plugins, PluginSources, load_plugins
+from bench_core.reference import seed_of
+from bench_core.results import stored
+from bench_core.store import Run, newest_run
+from bench_core.suite import Suite, load_suite
+
+REPO = Path(__file__).resolve().parent.parent
+SEEDS = (0, 1)
+PATHS = 20
+"""Trials of a cell that keep their losses and errors."""
+
+
+def main() -> None:
+    """Read the command line and build every block that is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--output", type=Path, default=REPO / "results" / "reference")
+    arguments = parser.parse_args()
+    plugins = load_plugins(PluginSources(checkout=REPO / "plugins"))
+    for file in sorted((REPO / "suites").glob("*.yaml")):
+        suite = load_suite(file)
+        runs = [run for seed in SEEDS if (run := newest_run(arguments.folder, suite.name, seed, "cpu"))]
+        if not runs:
+            continue
+        target = arguments.output / suite.name
+        shutil.rmtree(target, ignore_errors=True)
+        now = datetime.now(UTC)
+        for run in runs:
+            # The first block is the newest run, so that it is what a folder of results means.
+            time = now - timedelta(seconds=seed_of(run))
+            name = f"{time:%Y%m%dT%H%M%SZ}-s{seed_of(run)}-cpu"
+            block(suite.model_copy(update={"seed": seed_of(run)}), plugins, run, Run(target / name))
+
+
+def block(suite: Suite, plugins: Plugins, run: Run, target: Run) -> None:
+    """Write the rows of one run that the present code and suite would give."""
+    known = stored(suite, plugins, run, device="cpu")
+    plan = make_plan(suite, plugins, chosen=known.chosen)
+    order = {cell.cell_id: index for index, cell in reversed(list(enumerate(plan.cells)))}
+    codes = {(cell.cell_id, cell.method_digest, cell.problem_digest) for cell in plan.cells}
+    rows = run.rows().unique(["cell_id", "repeat"], keep="last", maintain_order=True)
+    rows = rows.filter(pl.col("cell_id").is_in(list(order)))
+    current = [key in codes for key in rows.select("cell_id", "method_digest", "problem_digest").iter_rows()]
+    paths = [name for name in rows.columns if name.startswith("path.")]
+    rows = rows.filter(pl.Series(current, dtype=pl.Boolean)).with_columns(
+        pl.when(pl.col("repeat") < PATHS).then(pl.col(name)) for name in paths
+    )
+    rows = rows.sort(pl.col("cell_id").replace_strict(order, return_dtype=pl.Int64), "repeat")
+    target.folder.mkdir(parents=True)
+    target.write_suite(suite.resolved())
+    environments = run.environments()
+    for env_id in rows["env_id"].unique().sort():
+        target.add_environment(env_id, environments[env_id])
+    (target.folder / "parts").mkdir()
+    by_env = rows.partition_by("env_id", as_dict=True, maintain_order=True)
+    for (env_id,), part in by_env.items():
+        target.append("reference", part.drop("env_id").to_dicts(), str(env_id))
+    target.compact()
+    (target.folder / "parts").rmdir()
+    done = stored(suite, plugins, target, device="cpu")
+    lacking = {cell.label: len(gap) for i, cell in enumerate(plan.cells) if (gap := done.missing(i))}
+    size = sum(path.stat().st_size for path in target.folder.rglob("*") if path.is_file()) / 1e6
+    print(
+        f"{target.folder}: {len(rows)} trials, {size:.2f} MB" + (f"; lacking, per label: {lacking}" if lacking else "")
+    )
+
+
+if __name__ == "__main__":
+    main()
