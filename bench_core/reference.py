@@ -7,10 +7,19 @@ anything on its trials.
 from __future__ import annotations
 
 import importlib.util
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench_core import NUMERICS_VERSION
+from bench_core.plan import make_plan
 from bench_core.plugins import checkout_root
 from bench_core.store import RESERVED, Run, runs_of
+
+if TYPE_CHECKING:
+    from bench_core.plugins import Plugins
+    from bench_core.suite import Suite
 
 
 def reference_runs(suite: str, cwd: Path) -> list[Run]:
@@ -32,6 +41,45 @@ def seed_of(run: Run) -> int:
 def with_seed(suite: str, seed: int, cwd: Path) -> list[Run]:
     """Return the reference runs of a suite whose trials are those of ``seed``: none, or one."""
     return [run for run in reference_runs(suite, cwd) if seed_of(run) == seed]
+
+
+@dataclass(frozen=True)
+class Age:
+    """How the reference results of one block stand to the present code."""
+
+    trials: int
+    stale: tuple[str, ...]
+    """What declares another version than the results were computed with, and cells that have no results."""
+    changed: tuple[str, ...]
+    """What has another source under the same version: no reason to compute anew, but good to know."""
+
+
+def age(run: Run, suite: Suite, plugins: Plugins) -> Age:
+    """Compare the rows of a reference run with what ``suite`` and the present code would give."""
+    plan = make_plan(suite.model_copy(update={"seed": seed_of(run)}), plugins)
+    columns = ["method", "method_version", "method_digest", "problem", "problem_version", "problem_digest"]
+    rows = run.rows(only=[*columns, "cell_id", "spec"])
+    methods = {cell.method: (cell.method_version, cell.method_digest) for cell in plan.cells}
+    problems = {cell.problem: (cell.problem_version, cell.problem_digest) for cell in plan.cells}
+    stale: dict[str, None] = {}
+    changed: dict[str, None] = {}
+    for row in rows.unique(columns, keep="first", maintain_order=True).iter_rows(named=True):
+        for kind, now in (("method", methods), ("problem", problems)):
+            name = row[kind]
+            version, digest = now.get(name, (None, None))
+            if version is not None and row[f"{kind}_version"] != version:
+                stale[f"{kind} {name} is version {version}, its results are of {row[f'{kind}_version']}"] = None
+            elif version is not None and row[f"{kind}_digest"] != digest:
+                changed[f"the source of {kind} {name}, or of what scores it, has changed under the same version"] = None
+        numerics = json.loads(row["spec"])["numerics"]
+        if numerics != NUMERICS_VERSION:
+            stale[f"the numeric core is version {NUMERICS_VERSION}, the results are of {numerics}"] = None
+    stored = set(rows["cell_id"].unique())
+    lacking = [cell for cell in plan.cells if not cell.skipped and cell.cell_id not in stored]
+    if lacking:
+        labels = ", ".join(dict.fromkeys(cell.label for cell in lacking))
+        stale[f"{len(lacking)} of {len(plan.cells)} cells have no results: {labels}"] = None
+    return Age(len(rows), tuple(stale), tuple(changed))
 
 
 def _installed() -> list[Path]:

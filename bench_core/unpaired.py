@@ -98,8 +98,7 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     variance = n * m / 12.0 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))  # of the rank sum
     if variance <= 0.0:
         return 1.0, balance
-    step = float(np.gcd.reduce(doubled - doubled.min())) / 2.0 or 1.0  # by which the rank sum moves, at least
-    distance = max(0.0, abs(excess) / 2.0 - min(step, 1.0) / 2.0)
+    distance = max(0.0, abs(excess) / 2.0 - 0.5)  # half a step of the rank sum without ties
     return min(1.0, 2.0 * float(ndtr(-distance / math.sqrt(variance)))), balance
 
 
@@ -124,7 +123,7 @@ def welch(a: ArrayLike, b: ArrayLike) -> float:
 
     Example:
         >>> round(welch([1.0, 2.0, 3.0, 4.0], [4.0, 5.0, 6.0, 9.0]), 4)
-        0.0401
+        0.0397
 
     References:
         Welch, "The generalization of 'Student's' problem when several different population variances are involved",
@@ -139,7 +138,5 @@ def welch(a: ArrayLike, b: ArrayLike) -> float:
     gap, variance = abs(float(first.mean() - second.mean())), sum(parts)
     if variance == 0.0:
         return 0.0 if gap else 1.0
-    freedom = variance**2 / sum(
-        part**2 / (each.size - 1) for part, each in zip(parts, (first, second), strict=True)
-    )
+    freedom = variance**2 / sum(part**2 / (each.size - 1) for part, each in zip(parts, (first, second), strict=True))
     return min(1.0, 2.0 * float(stdtr(freedom, -gap / math.sqrt(variance))))

@@ -49,6 +49,8 @@ LAYERS = (
     "report.html.plots",
     "report.html.page",
     "report.html",
+    "report.tex",
+    "report.terminal report.markdown report.latex",
     "report.formats",
     "testing templates",
     "cli",
@@ -198,7 +200,8 @@ def test_the_folder_of_results_is_named_by_defaults_of_the_command_line_only() -
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Constant) and str(node.value).split("/")[0] == "results"
     }
-    assert found == {f"bench_core.cli.{name}" for name in ("run", "report", "verify", "export", "replay")}
+    # Those that are shipped lie in the folder of that name in a checkout, too.
+    assert found - {"bench_core.reference"} == {f"bench_core.cli.{name}" for name in ("run", "report", "verify", "export", "replay")}
 
 
 def test_only_the_store_writes() -> None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench_core.cli import check, doctor, export, listing, new, replay, report, run, show, verify
+from bench_core.cli import check, compare, doctor, export, listing, new, power, replay, report, run, show, verify
 from bench_core.cli.common import note
 from bench_core.errors import BenchError
 
@@ -25,7 +25,9 @@ def build_app() -> typer.Typer:
     app.command("list")(listing.list_)
     app.command("show")(show.show)
     app.command("report")(report.report)
+    app.command("compare")(compare.compare)
     app.command("verify")(verify.verify)
+    app.command("power")(power.power)
     app.command("export")(export.export)
     app.command("replay")(replay.replay)
     app.command("new")(new.new)

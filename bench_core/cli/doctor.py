@@ -34,7 +34,10 @@ def doctor(
         "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or "no device",
         "threads": "one per process: workers scale, thread pools on few cores do not",
         "plugins": f"{len(plugins.loaded)} loaded, {len(plugins.failures)} left out",
-        "problems found": [str(failure) for failure in plugins.failures] + _broken_suites(plugins),
+        "reference results": _reference(plugins, stale=False),
+        "problems found": [str(failure) for failure in plugins.failures]
+        + _broken_suites(plugins)
+        + _reference(plugins, stale=True),
     }
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -57,6 +60,28 @@ def _broken_suites(plugins: Any) -> list[str]:
         except BenchError as error:
             wrong.append(str(error))
     return wrong
+
+
+def _reference(plugins: Any, *, stale: bool) -> list[str]:
+    """Return what reference results there are, or what is stale about them."""
+    from bench_core.errors import BenchError
+    from bench_core.reference import age, reference_runs, seed_of
+    from bench_core.suite import load_suite
+    from bench_core.suites import builtin_suites
+
+    told = []
+    for path in builtin_suites(Path.cwd()):
+        for run in reference_runs(path.stem, Path.cwd()):
+            try:
+                found = age(run, load_suite(path), plugins)
+            except BenchError:  # the suite is broken, which is told already
+                continue
+            name = f"{path.stem}, seed {seed_of(run)}"
+            if stale:
+                told += [f"reference results of {name} are stale: {each}" for each in found.stale]
+            else:
+                told += [f"{name}: {found.trials} trials" + "".join(f"; {each}" for each in found.changed)]
+    return told
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -109,9 +109,7 @@ def efforts(summary: Summary, metric: str) -> list[Column]:
 
 def spendings(summary: Summary, metric: str) -> list[Column]:
     """Return the columns of the budgets."""
-    return [
-        Column(BUDGETS.get(name, name), partial(budget, name=name)) for name in budget_names(summary, metric)
-    ]
+    return [Column(BUDGETS.get(name, name), partial(budget, name=name)) for name in budget_names(summary, metric)]
 
 
 def clocks(summary: Summary) -> dict[str, str | None]:

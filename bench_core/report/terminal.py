@@ -152,8 +152,9 @@ def _claims(summary: Summary, width: int) -> Iterator[Text]:
 
     yield Text(f"Claims: {claims.tally(summary.claims)}", style="bold")
     for verdict in summary.claims:
-        for line in claims.brief(verdict, min(width, claims.WIDTH)):
-            yield Text(line.text, style=COLORS[line.verdict] if line.role == "head" else "dim")
+        for line in claims.lines(verdict, min(width, claims.WIDTH)):
+            if line.role not in ("part", "hint"):
+                yield Text(line.text, style=COLORS[line.verdict] if line.role == "head" else "dim")
     yield Text(claims.guarantee(summary.claims), style="dim")
 
 

@@ -51,7 +51,7 @@ def columns(summary: Summary, metric: str) -> list[Column]:
     order = {key: place for place, key in enumerate(titles)}
     found = [
         Column("problem", "problem", "", lambda e: titles[e.problem_key], lambda e: order[e.problem_key]),
-        Column("label", "label", "", lambda e: e.label, lambda e: e.label.lower()),
+        Column("label", "label", "", table.label, lambda e: e.label.lower()),
         Column(f"{table.CENTRES[kind]} {metric} [95 %]", "estimate", "", table.estimate, lambda e: number(e.estimate)),
         Column("interval", "interval", "sorts by its length", table.estimate, _width),
         Column("trials", "number", "trials that were attempted", lambda e: str(e.n_attempted), lambda e: e.n_attempted),
@@ -61,8 +61,19 @@ def columns(summary: Summary, metric: str) -> list[Column]:
     if any(entry.tuning for entry in summary.table(metric)):
         tried = "settings tried × holdout trials of each"
         found.append(Column("tuned", "number", tried, table.tuning, lambda e: e.tuning and e.tuning.settings))
-    found.append(Column("s/trial", "number", "seconds per trial", table.seconds, lambda e: number(e.seconds)))
+    found += [_time_column(title, machine) for title, machine in table.clocks(summary).items()]
     return found + [_budget_column(name) for name in table.budget_names(summary, metric)]
+
+
+def _time_column(title: str, machine: str | None) -> Column:
+    about = f"seconds per trial{f', on {figures.clean(machine)}' if machine else ''}"
+    return Column(
+        title,
+        "number",
+        about,
+        lambda e: table.seconds(e, machine),
+        lambda e: number(e.seconds if machine is None else e.seconds_by.get(machine)),
+    )
 
 
 def _budget_column(name: str) -> Column:
@@ -152,6 +163,7 @@ def _suite(summary: Summary, drawn: Mapping[str, str]) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in summary.claims],
         "tally": claims.tally(summary.claims) if summary.claims else "",
         "guarantee": claims.guarantee(summary.claims) if summary.claims else "",
+        "machines": machines(summary),
         "tuned": [asdict(each) for each in table.tuned(summary)],
         "environments": _environments(summary),
         "absent": list(summary.absent),
@@ -166,9 +178,21 @@ def _suite(summary: Summary, drawn: Mapping[str, str]) -> dict[str, Any]:
     return found | curves
 
 
+def machines(summary: Summary) -> list[str]:
+    """Return what timings ran on; where it is several, each begins with the letter of its column."""
+    several = len(summary.machines) > 1
+    letters = [title.rpartition(" ")[2] for title in table.clocks(summary)]
+    return [
+        f"{letter}: {machine}" if several else machine
+        for letter, machine in zip(letters, summary.machines, strict=False)
+    ]
+
+
 def _total_seconds(summary: Summary) -> str:
     total = sum(float(sample.rows["seconds"].sum() or 0.0) for sample in summary.samples.values())
-    return table.duration(total + sum(selection.seconds for selection in summary.selections))
+    said = table.duration(total + sum(selection.seconds for selection in summary.selections))
+    several = len(summary.machines)
+    return f"{said}, on {several} kinds of hardware" if several > 1 else said
 
 
 def _metric(summary: Summary, name: str, shown: Sequence[Column], figure: str) -> dict[str, Any]:
@@ -181,6 +205,8 @@ def _metric(summary: Summary, name: str, shown: Sequence[Column], figure: str) -
         "columns": [{"title": c.title, "kind": c.kind, "help": c.help} for c in shown],
         "constants": table.constants(summary, name),
         "notes": table.notes(summary, name),
+        "test": table.test_note(summary, name),
+        "over": table.over_looks(summary, name),
         "log": figures.log_scaled(summary, name),
         "figure": f"figures/{figure}",
     }
@@ -246,7 +272,8 @@ def _row(
         "reasons": [[reason, count, entry.examples.get(reason)] for reason, count in entry.reasons.items()],
         "skipped": entry.skipped,
         "verdict": table.verdict(entry),
-        "seconds": number(entry.seconds, 6),
+        "seconds": [number(entry.seconds_by.get(machine), 6) for machine in summary.machines],
+        "reference": entry.reference,
         "budget": [[name.replace("_", " "), count] for name, count in entry.budget.items()],
         "params": table.settings(entry.method_params),
         "run": command(summary, entry),

@@ -1,0 +1,580 @@
+"""``bench compare``: two labels on the trials that both have, or a run with an earlier one."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins, read
+from bench_core.cli.run import ExecutorName, carry_out, say_goodbye
+from bench_core.cli.stopping import stoppable
+
+if TYPE_CHECKING:
+    from bench_core.comparing import Contrast, LabelComparison, RunComparison
+    from bench_core.metrics import Metric
+    from bench_core.plugins import Plugins
+    from bench_core.results import Results
+    from bench_core.running import Options
+
+CONFIRMING = "confirmation"
+"""Folder in a folder of results for what runs to confirm, so that it never becomes the newest run of its suite."""
+
+COLORS = {"worse": "red", "better": "green"}
+WIDTH = 100
+
+
+@stoppable
+def compare(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RESULTS] A B | RUN_A RUN_B",
+            help="Two labels, in the results of a folder (default: results); or two folders of results.",
+        ),
+    ],
+    metric: Annotated[
+        str | None, typer.Option(help="What is compared. Default: the metric of the suite's table.", show_default=False)
+    ] = None,
+    confirm: Annotated[
+        bool,
+        typer.Option("--confirm", help="Compare two labels on trials that nobody has looked at, too; run what lacks."),
+    ] = False,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="Worker processes, or this one, for --confirm.")
+    ] = ExecutorName.PROCESSES,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Worker processes for --confirm.", show_default=False)
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of data sets, for --confirm.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: AsJson = False,
+    no_reference: NoReference = False,
+    plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
+    block: Block = [],  # noqa: B006
+) -> None:
+    """Compare two labels trial by trial, or ask whether a run is worse than an earlier one.
+
+    Two labels: in every problem cell, and over all of them, the difference with its interval, the p-value of the paired
+    test, Holm-adjusted over the problem cells, and one sentence. --confirm says it once more on the second block of
+    reference results, whose trials nobody has looked at: what the block lacks runs first.
+
+    Two folders: every label and problem cell that both have, whatever code computed them. Exit code 1: something got
+    worse. Timings are told and never judged.
+
+    --json of two labels: an array of {suite, run, seed, confirmation, a, b, metric, cells, pooled}; of two folders: one
+    object {first, second, comparisons, only_in_first, only_in_second, worse}. A comparison holds words, verdict, both
+    sides (n, n_failed, estimate, low, high, seconds, settings), paired, n_pairs, n01, n10, test, difference (a - b, or
+    second - first), low, high, p_value_raw, p_value, separated, detectable. What is not known is null.
+    """
+    from bench_core.errors import BenchError
+    from bench_core.running import Interrupted, Options
+
+    plugins = open_plugins(plugin_dir, block)
+    if len(what) == 2 and all(Path(each).is_dir() for each in what):
+        if confirm:
+            raise BenchError("--confirm is for two labels: bench compare RESULTS A B --confirm")
+        raise typer.Exit(_compare_runs(Path(what[0]), Path(what[1]), plugins, metric, as_json=as_json))
+    folder, a, b = _labels_of(what)
+    if data is not None and not data.is_dir():
+        raise BenchError(f"--data: {str(data)!r} is not a folder; give the folder that holds the data sets")
+    pairs = _read_labels(folder, a, b, plugins, metric, reference=not no_reference)
+    confirmed = []
+    if confirm:
+        options = Options(folder, "cpu", executor, workers, data=data.resolve() if data else None)
+        try:
+            confirmed = [(_confirmation(each, (a, b), plugins, options, quiet=quiet), of) for each, of in pairs]
+        except (Interrupted, KeyboardInterrupt) as stop:
+            say_goodbye(stop)
+            raise typer.Exit(130) from None
+    told = _compare_labels(pairs, a, b, plugins)
+    told += [replace(each, confirmation=True) for each in _compare_labels(confirmed, a, b, plugins)]
+    typer.echo(_json([_label_json(each) for each in told]) if as_json else _label_texts(told), color=None)
+
+
+def _labels_of(what: Sequence[str]) -> tuple[Path, str, str]:
+    """Return the folder and the two labels that the arguments mean."""
+    from bench_core.errors import BenchError
+
+    usage = "bench compare [RESULTS] A B compares two labels, bench compare RUN_A RUN_B two folders of results"
+    if len(what) == 3:
+        return Path(what[0]), what[1], what[2]
+    if len(what) != 2:
+        raise BenchError(f"two or three arguments are needed, got {len(what)}: {usage}")
+    folders = [each for each in what if Path(each).is_dir()]
+    paths = [each for each in what if "/" in each and each not in folders]
+    if folders or paths:
+        wrong = paths or [each for each in what if each not in folders]
+        raise BenchError(f"there is no folder {wrong[0]!r}: {usage}")
+    return Path("results"), what[0], what[1]
+
+
+# ---- two labels ------------------------------------------------------------------------------------------------------
+
+
+def _read_labels(
+    folder: Path, a: str, b: str, plugins: Plugins, metric: str | None, *, reference: bool
+) -> list[tuple[Results, Metric]]:
+    from bench_core.comparing import metric_of, with_both
+
+    found = read(folder, plugins, reference=reference)
+    return metric_of(with_both(found, a, b), plugins, metric)
+
+
+def _compare_labels(pairs: Sequence[tuple[Results, Metric]], a: str, b: str, plugins: Plugins) -> list[LabelComparison]:
+    """Return the comparison in each suite; a suite without trials of both is told and left out, unless all are."""
+    from bench_core.comparing import compare_labels
+    from bench_core.errors import BenchError
+
+    compared, refused = [], []
+    for results, metric in pairs:
+        try:
+            compared.append(compare_labels(results, plugins, a, b, metric))
+        except BenchError as error:
+            refused.append(str(error))
+    if refused and not compared:
+        raise BenchError("\n".join(refused))
+    for message in refused:
+        note(f"left out: {message}")
+    return compared
+
+
+def _confirmation(
+    first: Results, labels: tuple[str, str], plugins: Plugins, options: Options, *, quiet: bool
+) -> Results:
+    """Return the results of the second reference block's trials; labels that it lacks run first.
+
+    Raises:
+        BenchError: there is no second block, or its trials are those that were compared already.
+    """
+    from bench_core.errors import BenchError
+    from bench_core.reference import reference_runs, seed_of
+    from bench_core.results import stored
+    from bench_core.store import RESERVED, newest_run
+
+    suite = first.plan.suite
+    blocks = {seed_of(run): run for run in reference_runs(suite.name, Path.cwd())}
+    if len(blocks) < 2:
+        have = "one block" if blocks else "none"
+        raise BenchError(
+            f"--confirm needs a second block of reference results, of which suite {suite.name!r} has {have}; "
+            "run both labels with another --seed, and compare them there"
+        )
+    seed = max(blocks)
+    if suite.seed == seed:
+        raise BenchError(
+            f"the trials of {first.run} are those of the confirmation block (seed {seed}) already; compare results of "
+            "another seed first, and then confirm"
+        )
+    again = suite.model_copy(update={"seed": seed})
+    device = "cuda" if first.run.endswith("cuda") else "cpu"
+    root = _root(options.results, suite.name)
+    home = root if newest_run(root, suite.name, seed, device) else root / CONFIRMING
+
+    def look() -> Results:
+        run = newest_run(home, suite.name, seed, device)
+        return stored(again, plugins, run, device=device, reference=[blocks[seed]])
+
+    lacking = [label for label in labels if _lacks(look(), label)]
+    if not lacking:
+        return look()
+    if RESERVED in root.parts[-1:]:
+        raise BenchError(f"{', '.join(lacking)} would run, but not into {root}: name a folder of results of your own")
+    note(f"{suite.name}: running {' and '.join(lacking)} at seed {seed}, stored in {home}")
+    carry_out(again, plugins, replace(options, results=home, device=device, labels=frozenset(lacking)), quiet=quiet)
+    return look()
+
+
+def _lacks(results: Results, label: str) -> bool:
+    """Whether trials of a label are missing that no reference result stands for."""
+    if label in results.plan.undecided:
+        return True
+    for index, cell in enumerate(results.plan.cells):
+        if cell.label == label and cell.split == "main" and not cell.skipped and results.missing(index):
+            rows = results.rows(index)
+            if rows.is_empty() or not rows["reference"].all():
+                return True
+    return False
+
+
+def _root(results: Path, suite: str) -> Path:
+    """Return the folder of suites' folders for a folder of results, a suite's folder or a run's."""
+    folder = results.resolve()
+    if folder.parent.name == suite:
+        return folder.parent.parent
+    return folder.parent if folder.name == suite else folder
+
+
+# ---- two runs --------------------------------------------------------------------------------------------------------
+
+
+def _compare_runs(first: Path, second: Path, plugins: Plugins, metric: str | None, *, as_json: bool) -> int:
+    from bench_core.comparing import compare_runs, read_any_code
+
+    sides = []
+    for folder in (first, second):
+        found, unreadable = read_any_code(folder, plugins)
+        for message in unreadable:
+            note(f"warning: left out: {message}", color="yellow")
+        for each in found:
+            for path in each.damaged:
+                note(f"warning: {path} could not be read, and its trials are missing", color="yellow")
+        sides.append(found)
+    told = compare_runs(*sides, plugins, metric)
+    typer.echo(_json(_runs_json(told, first, second)) if as_json else _runs_text(told, first, second), color=None)
+    return 1 if told.worse else 0
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def _label_texts(told: Sequence[LabelComparison]) -> str:
+    return "\n\n".join(map(_label_text, told))
+
+
+def _label_text(told: LabelComparison) -> str:
+    from bench_core.comparing import label_words, pooled_words
+
+    heading = [typer.style(_safe(told.title), bold=True)]
+    if told.confirmation:
+        heading.append(typer.style(f"confirmation, seed {told.seed}, trials that nobody has looked at", bold=True))
+    where = f"{told.suite}/{told.run}" if told.run else told.suite
+    heading.append(
+        typer.style(_safe(f"{where}, seed {told.seed}: {told.metric}, {told.direction} is better"), dim=True)
+    )
+    lines = [(each.title, label_words(each)) for each in told.cells]
+    if told.pooled:
+        lines.append(("together", pooled_words(told)))
+    width = max(len(title) for title, _ in lines)
+    sentences = [
+        _hanging(f"{title:{width}}  ", words, fg="green" if "better than" in words else None) for title, words in lines
+    ]
+    notes = [each for text in _label_notes(told) for each in _wrapped(text)]
+    return "\n".join([*heading, "", *sentences, "", _table(told), "", *(typer.style(each, dim=True) for each in notes)])
+
+
+def _table(told: LabelComparison) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    verb = "only" if told.kind == "rate" else "better:"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    heads = [told.a, told.b, "difference [95 %]", f"{verb} {told.a}", f"{verb} {told.b}", "pairs", "p", "p (Holm)"]
+    for head in heads:
+        table.add_column(Text(_safe(head)), justify="right")
+    for each in told.cells:
+        table.add_row(*(Text(_safe(text)) for text in _row(each)))
+    if told.pooled:
+        result = told.pooled.result
+        centre, low, high = (f"{end:+.3f}" if told.kind == "rate" else f"{end:.1%}" for end in result[7:10])
+        counts = (str(result.n10), str(result.n01), str(result.n_pairs), _p(told.pooled.p_value), "")
+        table.add_row("together", "", "", f"{centre} [{low}, {high}]", *counts)
+    console = Console(file=io.StringIO(), width=_width())
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())
+
+
+def _row(each: Contrast) -> list[str]:
+    from bench_core.comparing import effect, value
+
+    def side(estimate: float, n: int) -> str:
+        return value(each.kind, estimate) if n else "–"
+
+    if math.isnan(each.p_value_raw):
+        found = ["–", "", "", "0", "", ""]
+    else:
+        counts = [str(each.n10), str(each.n01), str(each.n_pairs)] if each.paired else ["", "", "unpaired"]
+        found = [effect(each, named=False), *counts, _p(each.p_value_raw), _p(each.p_value)]
+    return [each.title, side(each.a.estimate, each.a.n), side(each.b.estimate, each.b.n), *found]
+
+
+def _label_notes(told: LabelComparison) -> Iterator[str]:
+    """Yield what a reader must know to read the sentences and the table."""
+    a, b = told.a, told.b
+    tested = [each for each in told.cells if not math.isnan(each.p_value_raw)]
+    paired = [each for each in tested if each.paired]
+    what = {
+        "rate": f"the share of trials that succeed; only {a}: trials in which {a} succeeds and {b} does not",
+        "mean": "the mean over the trials that finished, and of their paired differences",
+        "skewed": f"the median of each label, and of the paired differences; better: {a}: trials in which {a} is better",
+    }[told.kind]
+    yield f"{told.metric}: {what}. difference: {a} - {b}, with an interval that holds for this line at 95 %."
+    if paired:
+        yield (
+            f"p: {TESTS[paired[0].test]} on the trials that both have; Holm: adjusted over the {len(tested)} problem cells "
+            "compared here, and what it leaves at or below 0.05 is called better."
+        )
+    if any(not math.isnan(each.detectable) for each in paired if not each.separated):
+        yield (
+            "A difference that pairs show is one that so many of them find with a probability of 80 %, at the strictest "
+            "step of that adjustment."
+        )
+    unpaired = [each for each in tested if not each.paired]
+    if unpaired:
+        yield (
+            f"Unpaired in {len(unpaired)} problem cells: the two labels saw different data there, so that they cannot be "
+            f"compared trial by trial; {TESTS[unpaired[0].test]} on two independent samples."
+        )
+    left_out = sum(each.other_data for each in told.cells)
+    if left_out:
+        yield f"{left_out} trials are left out in which the two labels saw different data."
+    if told.pooled and told.kind != "rate":
+        yield f"together: how often {a} is the better one, ties counted as half; a sign test of its own."
+    elif told.pooled:
+        yield "together: the mean over the problem cells; an exact test of its own, of all their pairs."
+    looks = max(each.looks for each in told.cells)
+    if looks > 1:
+        yield f"Adaptive: intervals and p-values hold at whichever of the {looks} looks a problem cell stopped."
+    failed = [(label, sum(s.n_failed for s in sides), sum(s.n for s in sides)) for label, sides in _sides(told.cells)]
+    if any(count for _, count, _ in failed):
+        counted = {
+            "rate": "count as no success",
+            "mean": "have no value and are in no mean",
+            "skewed": "count as infinitely bad",
+        }[told.kind]
+        yield f"Failed trials {counted}: " + ", ".join(f"{label} {count} of {n}" for label, count, n in failed) + "."
+    shipped = [label for label, sides in _sides(told.cells) if any(side.reference for side in sides)]
+    if shipped:
+        yield f"From the reference results that come with bench: {', '.join(shipped)}."
+    if told.older:
+        yield f"Computed by older code of the same declared version: {', '.join(told.older)}."
+    if told.stale:
+        yield f"{told.stale} stored trials are set aside: the code that computed them has changed."
+
+
+TESTS = {
+    "mcnemar_exact": "exact McNemar test",
+    "wilcoxon": "Wilcoxon signed-rank test",
+    "permutation": "sign-flip test of the mean",
+    "fisher_exact": "Fisher's exact test",
+    "mann_whitney": "Mann-Whitney test",
+    "welch": "Welch's t test",
+}
+"""Tests in words."""
+
+
+def _sides(cells: Sequence[Contrast]) -> list[tuple[str, list[Any]]]:
+    return [(sides[0].label, list(sides)) for sides in ([c.a for c in cells], [c.b for c in cells])]
+
+
+def _runs_text(told: RunComparison, first: Path, second: Path) -> str:
+    from bench_core.comparing import change
+
+    blocks = [_safe(f"first:  {first}\nsecond: {second}", keep="\n")]
+    for suite in dict.fromkeys(each.suite for each in told.contrasts):
+        contrasts = [each for each in told.contrasts if each.suite == suite]
+        blocks.append("\n".join(_suite_lines(suite, contrasts, told)))
+    alone = [f"only in the {name}: {_safe(_alone(each))}" for name, found in _alone_by_name(told) for each in found]
+    if alone:
+        blocks.append("\n".join(line for text in alone for line in _wrapped(text)))
+    counts = {word: sum(change(each) == word for each in told.contrasts) for word in WORDS}
+    tested = sum(not math.isnan(each.p_value_raw) for each in told.contrasts)
+    tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    worth = (
+        f"Changes are second - first, with intervals that hold for their line at 95 %; worse and better are said at "
+        f"5 %, Holm-adjusted over all {tested} comparisons. Differences that pairs show are found with a probability "
+        "of 80 % at its strictest step. Timings are no part of the verdict."
+    )
+    color = "red" if counts["worse"] else None
+    blocks.append(
+        "\n".join([*(typer.style(line, dim=True) for line in _wrapped(worth)), typer.style(tally, fg=color, bold=True)])
+    )
+    return "\n\n".join(blocks)
+
+
+WORDS = ("worse", "better", "not separated", "identical", "not compared")
+"""What may become of a label, in the order of telling."""
+
+
+def _suite_lines(suite: str, contrasts: Sequence[Contrast], told: RunComparison) -> Iterator[str]:
+    """Yield what became of each label of a suite: what changed first, and what is identical label by label."""
+    from bench_core.comparing import change, change_words, told_apart
+
+    metrics = dict.fromkeys(each.metric for each in contrasts)
+    named = ", ".join(f"{metric}, {told.directions[metric]} is better" for metric in metrics)
+    yield typer.style(_safe(f"{suite}: {named}"), bold=True)
+    for word in WORDS:
+        for each in contrasts:
+            if change(each) == word != "identical":
+                where = each.problem if each.title == each.problem else f"{each.problem} {each.title}"
+                yield _hanging(f"  {where} {each.a.label}: ", change_words(each), fg=COLORS.get(word))
+    same: dict[str, list[Contrast]] = {}
+    for each in contrasts:
+        if change(each) == "identical":
+            same.setdefault(each.a.label, []).append(each)
+    for label, cells in same.items():
+        trials, of = (sum(getattr(each, name) for each in cells) for name in ("identical", "common"))
+        places = f" in {len(cells)} problem cells" if len(cells) > 1 else ""
+        yield _hanging(f"  {label}: ", f"identical{places}: {trials} of {of} trials give the same numbers")
+    yield from _failed_lines(contrasts)
+    settings = {(each.a.label, told_apart(each)) for each in contrasts}
+    for label, changed in sorted(each for each in settings if each[1]):
+        yield _hanging(f"  settings of {label}: ", changed)
+    for machine, times in _times(contrasts).items():
+        yield _hanging(f"  seconds per trial on {machine}: ", ", ".join(f"{name} {t}" for name, t in times.items()))
+
+
+def _failed_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    failed: dict[str, list[int]] = {}
+    for each in contrasts:
+        if each.metric != "finished":
+            counts = failed.setdefault(each.a.label, [0, 0, 0, 0])
+            failed[each.a.label] = [
+                x + y for x, y in zip(counts, (each.b.n_failed, each.b.n, each.a.n_failed, each.a.n), strict=True)
+            ]
+    told = [f"{label} {a} of {n} -> {b} of {m}" for label, (a, n, b, m) in failed.items() if a or b]
+    if told:
+        yield _hanging("  failed trials: ", ", ".join(told))
+
+
+def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, str]]:
+    """Return machine -> label -> what it took on it, over the problem cells that both runs computed there."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for each in contrasts:
+        for machine in each.b.seconds.keys() & each.a.seconds.keys() if not each.same or True else ():
+            times = found.setdefault(machine, {}).setdefault(each.a.label, [])
+            times.append((each.b.seconds[machine], each.a.seconds[machine]))
+    return {
+        machine: {
+            label: " -> ".join(f"{sum(each) / len(each):.2g}" for each in zip(*times, strict=True))
+            for label, times in labels.items()
+        }
+        for machine, labels in found.items()
+    }
+
+
+def _alone_by_name(told: RunComparison) -> list[tuple[str, Sequence[Any]]]:
+    return [("first", told.only_first), ("second", told.only_second)]
+
+
+def _alone(each: Any) -> str:
+    return f"{each.suite} {each.label} ({', '.join(each.problem_cells)})"
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _json(document: Any) -> str:
+    return json.dumps(_jsonable(document), indent=1, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _label_json(told: LabelComparison) -> dict[str, Any]:
+    from bench_core.comparing import as_json, label_words, pooled_words, verdict
+
+    pooled = None
+    if told.pooled:
+        result = told.pooled.result
+        better = result.favours if told.pooled.separated else "neither"
+        pooled = {
+            "words": pooled_words(told),
+            "verdict": verdict(better),
+            **{key: each for key, each in result._asdict().items() if key not in ("p_value", "favours")},
+            "p_value": told.pooled.p_value,
+            "separated": told.pooled.separated,
+            "detectable": told.pooled.detectable,
+        }
+    return {
+        "suite": told.suite,
+        "run": told.run,
+        "seed": told.seed,
+        "confirmation": told.confirmation,
+        "a": told.a,
+        "b": told.b,
+        "metric": told.metric,
+        "direction": told.direction,
+        "cells": [
+            {
+                "words": label_words(each),
+                "verdict": verdict(each.favours if each.separated else "neither"),
+                **as_json(each),
+            }
+            for each in told.cells
+        ],
+        "pooled": pooled,
+    }
+
+
+def _runs_json(told: RunComparison, first: Path, second: Path) -> dict[str, Any]:
+    from bench_core.comparing import as_json, change, change_words
+
+    comparisons = []
+    for each in told.contrasts:
+        plain = as_json(each)
+        sides = {"first": plain.pop("b"), "second": plain.pop("a")}
+        plain["n_worse"], plain["n_better"] = plain.pop("n01"), plain.pop("n10")
+        comparisons.append(
+            {
+                "suite": each.suite,
+                "label": each.a.label,
+                "words": change_words(each),
+                "verdict": change(each),
+                **sides,
+                **plain,
+            }
+        )
+    return {
+        "first": str(first),
+        "second": str(second),
+        "comparisons": comparisons,
+        "only_in_first": [vars(each) for each in told.only_first],
+        "only_in_second": [vars(each) for each in told.only_second],
+        "worse": len(told.worse),
+    }
+
+
+# ---- layout ----------------------------------------------------------------------------------------------------------
+
+
+def _width() -> int:
+    return min(max(columns(), 60), WIDTH)
+
+
+def _safe(text: str, *, keep: str = "") -> str:
+    from bench_core.yamlfile import visible
+
+    return visible(text, keep=keep)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(_safe(text), _width(), break_long_words=False, break_on_hyphens=False)
+
+
+def _hanging(head: str, text: str, fg: str | None = None) -> str:
+    """Return ``head`` with a sentence beside it that goes on below its own beginning, or a little to the right."""
+    head = _safe(head)
+    indent = " " * min(len(head), 24)
+    lines = textwrap.wrap(
+        f"{head}{_safe(text)}",
+        _width(),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    )
+    if fg and lines and lines[0].startswith(head):
+        lines = [head + typer.style(lines[0][len(head) :], fg=fg), *(typer.style(line, fg=fg) for line in lines[1:])]
+    return "\n".join(lines)
+
+
+def _p(value: float) -> str:
+    return "" if math.isnan(value) else "<0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.995 else "1"

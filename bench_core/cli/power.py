@@ -1,0 +1,325 @@
+"""``bench power``: what the planned trials of a suite can show, before they run."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench_core.planning_power import Pair, Power, Scenario
+    from bench_core.plugins import Plugins
+    from bench_core.results import Results
+    from bench_core.suite import Suite
+
+WIDTH = 100
+MOST_COLUMNS = 7
+"""More problem cells than this share one column, which says from where to where they reach."""
+
+
+def power(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Suite file or name of a built-in suite.")],
+    results: Annotated[
+        Path, typer.Option(help="Folder whose stored trials tell how often exactly one of two labels succeeds.")
+    ] = Path("results"),
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, help="Trials per cell, whatever the suite says.")
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option(help="Say how many trials it takes to find this difference.", show_default=False)
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What is compared. Default: the metric of the suite's table.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    no_reference: NoReference = False,
+    plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
+    block: Block = [],  # noqa: B006
+) -> None:
+    """Say which differences a suite's planned trials can show; with --difference, how many trials it takes.
+
+    Found means: with a probability of 80 %, at 5 % over all pairs of labels of the table, for the strictest that Holm's
+    adjustment may ask of one. How often exactly one of two labels succeeds is taken from stored trials of the suite,
+    or from the reference results; without any, from 10 % to 50 %.
+
+    --json: one object {suite, metric, kind, unit, power, alpha, comparisons, looks, difference, trials, pilot, pairs};
+    a pair holds a, b, problem, problem_params, title, trials, stored and scenarios, each {discordance, spread, smallest,
+    trials}: the smallest difference that is found, and the trials that the asked difference takes. What is not known is
+    null.
+    """
+    from bench_core.errors import BenchError, suggest
+    from bench_core.overrides import override
+    from bench_core.plan import make_plan
+    from bench_core.planning_power import power_of
+    from bench_core.suite import load_suite
+    from bench_core.suites import find_suite
+
+    plugins = open_plugins(plugin_dir, block)
+    stated = load_suite(find_suite(suite, Path.cwd()))
+    name = metric or stated.report.metric
+    if name not in stated.metrics:
+        raise BenchError(f"suite {stated.name!r} has no metric {name!r}{suggest(name, stated.metrics)}")
+    measure = plugins.metrics.get(name)
+    most = 1.0 if measure.kind == "rate" else math.inf
+    if difference is not None and not (0.0 < difference <= most and math.isfinite(difference)):
+        required = "above 0 and at most 1" if measure.kind == "rate" else "above 0"
+        raise BenchError(f"--difference: a difference in {name} is {required}, got {difference:g}")
+    plan = make_plan(override(stated, plugins, trials=trials), plugins)
+    told = power_of(plan, measure, _pilot(stated, plugins, results, reference=not no_reference), difference)
+    if not told.pairs:
+        raise BenchError(f"suite {stated.name!r} has no two labels that {name} compares; controls are never compared")
+    typer.echo(_json(told) if as_json else _text(told), color=None)
+
+
+def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> Results | None:
+    """Return the newest stored results of a suite, of whatever seed, or the first reference ones; None without any."""
+    from bench_core.errors import BenchError
+    from bench_core.reference import reference_runs, seed_of, with_seed
+    from bench_core.results import stored
+    from bench_core.store import find_runs
+    from bench_core.suite import load_suite
+
+    shipped = reference_runs(suite.name, Path.cwd()) if reference else []
+    runs = []
+    if folder.is_dir():
+        try:
+            runs = [run for run in find_runs(folder) if load_suite(run.suite_file, stored=True).name == suite.name]
+        except BenchError as error:
+            note(f"no pilot: {error}")
+    if not runs and not shipped:
+        return None
+    run = runs[0] if runs else None
+    seed = load_suite(run.suite_file, stored=True).seed if run else seed_of(shipped[0])
+    device = "cuda" if run and run.name.endswith("cuda") else "cpu"
+    others = with_seed(suite.name, seed, Path.cwd()) if reference else []
+    pilot = stored(suite.model_copy(update={"seed": seed}), plugins, run, device=device, reference=others)
+    return pilot
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def _text(told: Power) -> str:
+    lines = [typer.style(_safe(told.title), bold=True), *_heading(told), "", _table(told), ""]
+    lines += [typer.style(line, dim=True) for text in _notes(told) for line in _wrapped(text)]
+    return "\n".join(lines)
+
+
+def _heading(told: Power) -> list[str]:
+    planned: dict[int, list[str]] = {}
+    for label, count in told.trials.items():
+        planned.setdefault(count, []).append(label)
+    shares = "; ".join(f"{count} of {', '.join(labels)}" for count, labels in planned.items())
+    most = "at most " if len(told.looks) > 1 else ""
+    lines = [f"Planned trials per problem cell: {most}{shares}.", ""]
+    if told.difference is None:
+        lines.append(f"The smallest difference in {told.metric} that they find with a probability of 80 %{_in(told)}:")
+    else:
+        asked = f"{told.difference:g}" + (f" {told.unit}" if told.unit != told.metric else f" in {told.metric}")
+        lines.append(f"Trials that it takes to find a difference of {asked} with a probability of 80 %:")
+    return [each for line in lines for each in (_wrapped(line) or [""])]
+
+
+def _in(told: Power) -> str:
+    return "" if told.unit == told.metric else f", in {told.unit}"
+
+
+def _table(told: Power) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    if any(pair.stored for pair in told.pairs):
+        _by_pair(table, told)
+    else:
+        _by_trials(table, told)
+    console = Console(file=io.StringIO(), width=_width())
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())
+
+
+def _by_trials(table: Table, told: Power) -> None:
+    """Fill the table for labels of which nothing is known: they differ by their numbers of trials alone."""
+    from rich.text import Text
+
+    groups: dict[int, list[Pair]] = {}
+    for pair in told.pairs:
+        groups.setdefault(pair.trials, []).append(pair)
+    table.add_column("pairs of")
+    table.add_column("trials", justify="right")
+    for scenario in told.pairs[0].scenarios:
+        head = "difference" if scenario.discordance is None else f"{scenario.discordance:.0%} discordant"
+        table.add_column(head, justify="right")
+    for trials, pairs in sorted(groups.items(), reverse=True):
+        labels = {label for pair in pairs for label in (pair.a, pair.b)}
+        short = [label for label in told.trials if label in labels and told.trials[label] == trials]
+        rest = [label for label in told.trials if label in labels and label not in short]
+        who = ", ".join(short) + (f" with each other or with {', '.join(rest)}" if rest else "")
+        table.add_row(Text(_safe(who)), str(trials), *(_cell(each, told, trials) for each in pairs[0].scenarios))
+
+
+def _by_pair(table: Table, told: Power) -> None:
+    """Fill the table with a line for each pair of labels, and a column for each problem cell."""
+    from rich.text import Text
+
+    titles = list(dict.fromkeys(pair.title for pair in told.pairs))
+    by_pair: dict[tuple[str, str], dict[str, Pair]] = {}
+    for pair in told.pairs:
+        by_pair.setdefault((pair.a, pair.b), {})[pair.title] = pair
+    table.add_column("pair")
+    table.add_column("trials", justify="right")
+    shown = titles if len(titles) <= MOST_COLUMNS else []
+    for title in shown or ["problem cells, from … to"]:
+        table.add_column(Text(_safe(title)), justify="right")
+    for (a, b), pairs in by_pair.items():
+        if shown:
+            cells = [_of_pair(pairs[title], told) if title in pairs else "" for title in shown]
+        else:
+            cells = [_range(list(pairs.values()), told)]
+        trials = sorted({pair.trials for pair in pairs.values()})
+        table.add_row(Text(_safe(f"{a} – {b}")), " to ".join(map(str, trials)), *cells)
+
+
+def _of_pair(pair: Pair, told: Power) -> str:
+    return _cell(pair.typical, told, pair.trials) if pair.stored else f"~{_cell(pair.typical, told, pair.trials)}"
+
+
+def _range(pairs: Sequence[Pair], told: Power) -> str:
+    ordered = sorted(pairs, key=lambda pair: _size(pair.typical, told))
+    ends = [_of_pair(pair, told) for pair in (ordered[0], ordered[-1])]
+    return ends[0] if ends[0] == ends[1] else " … ".join(ends)
+
+
+def _size(scenario: Scenario, told: Power) -> float:
+    if told.difference is None:
+        return math.inf if math.isnan(scenario.smallest) else scenario.smallest
+    return math.inf if scenario.trials is None else scenario.trials
+
+
+def _cell(scenario: Scenario, told: Power, planned: int) -> str:
+    from bench_core.report.table import number
+
+    if told.difference is not None:
+        if scenario.trials is None:
+            return "–"
+        return f"{scenario.trials}{' *' if scenario.trials > planned else ''}"
+    if math.isnan(scenario.smallest):
+        return "none"
+    return f"{scenario.smallest:.3f}" if told.kind == "rate" else number(scenario.smallest)
+
+
+def _notes(told: Power) -> Iterator[str]:
+    """Yield what the numbers of the table rest on."""
+    count = len(told.pairs)
+    cells = len({pair.title for pair in told.pairs})
+    share = f"5 %/{count * len(told.looks)} = {told.alpha:.2g}"
+    yield (
+        f"The table will hold {count} comparisons ({count // cells if count % cells == 0 else 'the pairs of labels'} in "
+        f"each of {cells} problem cell{'s' if cells > 1 else ''}). So that identical labels are called different in at "
+        f"most one table of twenty, Holm's adjustment asks for p ≤ {share} in the worst case, which is taken here"
+        + (
+            f", also for each of the {len(told.looks)} looks at which a problem cell may stop." * (len(told.looks) > 1)
+            or "."
+        )
+    )
+    if len(told.looks) > 1:
+        yield f"Looks: after {', '.join(map(str, told.looks))} trials; the numbers are for a cell that goes to the last."
+    if len(set(told.trials.values())) > 1:
+        yield "Two labels are compared on the trials that both have: the smaller of their two numbers."
+    if told.difference is not None and any(_beyond(pair) for pair in told.pairs):
+        yield "*: more than planned."
+    yield from _basis(told)
+
+
+def _basis(told: Power) -> Iterator[str]:
+    stored = [pair for pair in told.pairs if pair.stored]
+    what = (
+        "how often exactly one of the two succeeds" if told.kind == "rate" else "how much the paired differences vary"
+    )
+    if not stored:
+        if told.kind == "rate":
+            yield (
+                f"Discordant: a trial in which exactly one of the two succeeds. No trial of the suite is stored, so that "
+                "three cases are shown; labels that succeed and fail on the same trials have few, and independent ones "
+                "of rate 50 % have 50 %. After `bench run` of a few trials this command knows it pair by pair."
+            )
+        else:
+            yield (
+                "No trial of the suite is stored, so that the unit is the standard deviation of the paired differences; "
+                "after `bench run` of a few trials this command knows it."
+            )
+        return
+    fewest = min(pair.stored for pair in stored)
+    yield f"It depends on {what}, which is taken from stored trials of {told.pilot or 'the reference results'}, {fewest} pairs or more."
+    if told.kind == "rate":
+        shares = [pair.scenarios[0].discordance or 0.0 for pair in stored]
+        yield f"That is between {min(shares):.0%} and {max(shares):.0%} of the trials here."
+    if len(stored) < len(told.pairs):
+        assumed = (
+            "30 % is assumed" if told.kind == "rate" else "the unit is the standard deviation of those differences"
+        )
+        yield f"~: no trial of both is stored, and {assumed}."
+    if told.kind == "skewed":
+        yield "Their spread is that of a normal distribution with the same quartiles, which failures do not move."
+
+
+def _beyond(pair: Pair) -> bool:
+    return any(each.trials is not None and each.trials > pair.trials for each in pair.scenarios)
+
+
+# ---- layout ----------------------------------------------------------------------------------------------------------
+
+
+def _json(told: Power) -> str:
+    from bench_core.planning_power import POWER
+
+    document = {
+        "suite": told.suite,
+        "metric": told.metric,
+        "kind": told.kind,
+        "unit": told.unit,
+        "power": POWER,
+        "alpha": told.alpha,
+        "comparisons": len(told.pairs),
+        "looks": list(told.looks),
+        "difference": told.difference,
+        "trials": dict(told.trials),
+        "pilot": told.pilot or None,
+        "pairs": [asdict(pair) for pair in told.pairs],
+    }
+    return json.dumps(_jsonable(document), indent=1, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _width() -> int:
+    return min(max(columns(), 60), WIDTH)
+
+
+def _safe(text: str) -> str:
+    from bench_core.yamlfile import visible
+
+    return visible(text)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(_safe(text), _width(), break_long_words=False, break_on_hyphens=False)

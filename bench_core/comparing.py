@@ -1,0 +1,715 @@
+"""Results -> two labels compared in every problem cell, or two runs compared label by label; and each in one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+
+from bench_core import NUMERICS_VERSION, stats
+from bench_core.claims.measure import between, of_cell, share_data
+from bench_core.environment import hardware
+from bench_core.errors import BenchError, SuiteError, suggest
+from bench_core.estimates import FAILED, LEVEL, Sample, attempted, compare, estimate, paired, values_of
+from bench_core.metrics import Metric
+from bench_core.planning_power import (
+    efficiency_of,
+    exists,
+    smallest_rate_difference,
+    smallest_shift,
+    spread_of,
+    titled,
+)
+from bench_core.report.table import number, plain, rate
+from bench_core.results import Results, stored
+from bench_core.seeds import canonical, short_id
+from bench_core.store import Damage, Run, find_runs
+from bench_core.suite import load_suite
+from bench_core.unpaired import fisher_exact, mann_whitney, welch
+from bench_core.yamlfile import visible
+
+if TYPE_CHECKING:
+    from bench_core.plan import Cell
+    from bench_core.plugins import Plugins
+
+ALPHA = 1.0 - LEVEL
+
+
+@dataclass(frozen=True)
+class Side:
+    """The trials of one label in one problem cell."""
+
+    label: str
+    n: int
+    """Attempted trials."""
+    n_failed: int
+    estimate: float
+    low: float
+    high: float
+    skipped: str | None
+    settings: Mapping[str, Any]
+    """The method's hyper-parameters."""
+    seed: int
+    reference: bool
+    """Whether the trials are the reference results that come with the program."""
+    seconds: Mapping[str, float]
+    """Hardware -> mean seconds per trial."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two sides under one metric: ``difference`` is a - b, and ``n10`` counts pairs in which a is better."""
+
+    suite: str
+    problem: str
+    problem_params: Mapping[str, Any]
+    title: str
+    """What tells the problem cell apart from the others of the suite."""
+    metric: str
+    kind: stats.paired.Kind
+    a: Side
+    b: Side
+    paired: bool
+    """Whether the two were measured on the same trials; else n_pairs, n01 and n10 are 0."""
+    n_pairs: int
+    n01: int
+    n10: int
+    other_data: int
+    """Trials of one number that are left out because the two sides saw different data in them."""
+    common: int
+    """Trials that both sides have, by their number."""
+    identical: int
+    """Those of them that give the same numbers under every metric."""
+    test: str
+    difference: float
+    low: float
+    high: float
+    looks: int
+    p_value_raw: float
+    """NaN where nothing could be tested."""
+    favours: Literal["a", "b", "neither"]
+    spread: float | None = None
+    p_value: float = math.nan
+    separated: bool = False
+    detectable: float = math.nan
+    """Smallest difference that so many pairs show with a probability of 80 %; NaN where it is not known."""
+
+    @property
+    def same(self) -> bool:
+        """Whether every trial that both have gives the same numbers."""
+        return self.paired and self.identical == self.common > 0
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Two labels over all problem cells in which they have pairs; see ``stats.pooled``."""
+
+    result: stats.Pooled
+    p_value: float
+    """Of this one test, at whichever look the problem cells stopped."""
+    separated: bool
+    detectable: float
+
+
+@dataclass(frozen=True)
+class LabelComparison:
+    """Two labels of a suite."""
+
+    suite: str
+    title: str
+    run: str
+    seed: int
+    a: str
+    b: str
+    metric: str
+    kind: stats.paired.Kind
+    direction: stats.paired.Direction
+    x: str | None
+    cells: Sequence[Contrast]
+    pooled: Pooling | None
+    older: Sequence[str] = ()
+    """Those of the two labels whose reference results other code of the same declared version has computed."""
+    stale: int = 0
+    confirmation: bool = False
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A label that only one of two runs has."""
+
+    suite: str
+    label: str
+    problem_cells: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Two runs; in every contrast a is the second run and b the first, so that differences are changes."""
+
+    contrasts: Sequence[Contrast]
+    only_first: Sequence[Alone] = ()
+    only_second: Sequence[Alone] = ()
+    directions: Mapping[str, stats.paired.Direction] = field(default_factory=dict)
+
+    @property
+    def worse(self) -> list[Contrast]:
+        """What the second run does worse than the first."""
+        return [each for each in self.contrasts if change(each) == "worse"]
+
+
+# ---- two labels ------------------------------------------------------------------------------------------------------
+
+
+def with_both(found: Sequence[Results], a: str, b: str) -> list[Results]:
+    """Return the results whose suites have both labels.
+
+    Raises:
+        BenchError: when no suite has both, naming the nearest labels.
+    """
+    if a == b:
+        raise BenchError(f"two different labels are compared, got {a!r} twice")
+    having = [results for results in found if a in results.plan.labels and b in results.plan.labels]
+    if having:
+        return having
+    known = {label for results in found for label in results.plan.labels}
+    unknown = [label for label in (a, b) if label not in known]
+    if unknown:
+        raise BenchError("; ".join(f"unknown label {label!r}{suggest(label, known)}" for label in unknown))
+    places = {label: [r.plan.suite.name for r in found if label in r.plan.labels] for label in (a, b)}
+    told = " and ".join(f"{label} in {', '.join(suites)}" for label, suites in places.items())
+    raise BenchError(f"no suite has both labels: {told}")
+
+
+def metric_of(results: Sequence[Results], plugins: Plugins, name: str | None) -> list[tuple[Results, Metric]]:
+    """Return each result whose suite has the metric ``name`` with it; None means each suite's own.
+
+    Raises:
+        BenchError: when no suite has it.
+    """
+    if name is not None:
+        having = [each for each in results if name in each.plan.suite.metrics]
+        known = {metric for each in results for metric in each.plan.suite.metrics}
+        if not having:
+            raise BenchError(f"unknown metric {name!r}{suggest(name, known)}")
+        results = having
+    return [(each, plugins.metrics.get(name or each.plan.suite.report.metric)) for each in results]
+
+
+def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: Metric) -> LabelComparison:
+    """Return two labels of a suite compared in every problem cell and over all of them.
+
+    Raises:
+        BenchError: when a label has no trial.
+    """
+    suite = results.plan.suite
+    sides = {(side.cell.problem_key, side.cell.label): side for side in _cells(results, plugins, metric, (a, b))}
+    for label in (a, b):
+        if not any(len(side.sample.rows) for (_, name), side in sides.items() if name == label):
+            raise BenchError(_nothing(results, label, {s.cell.skipped for (_, n), s in sides.items() if n == label}))
+    keys = dict.fromkeys(key for key, _ in sides)
+    both = [(sides[key, a], sides[key, b]) for key in keys if (key, a) in sides and (key, b) in sides]
+    cells = adjusted([_contrast(one, other, metric) for one, other in both])
+    return LabelComparison(
+        suite=suite.name,
+        title=suite.title,
+        run=results.run,
+        seed=suite.seed,
+        a=a,
+        b=b,
+        metric=metric.name,
+        kind=metric.kind,
+        direction=metric.direction,
+        x=suite.report.x,
+        cells=cells,
+        pooled=_pooled(both, cells, metric),
+        older=[label for label in results.older if label in (a, b)],
+        stale=results.stale,
+    )
+
+
+def _nothing(results: Results, label: str, skipped: Collection[str | None]) -> str:
+    suite = results.plan.suite.name
+    reasons = sorted(reason for reason in skipped if reason)
+    if reasons:
+        return f"{label} cannot run on {suite}: {reasons[0]}"
+    if label in results.plan.undecided:
+        return f"{suite}: the hyper-parameters of {label} are not chosen yet: bench run {suite} --method {label}"
+    stale = f" ({results.stale} stored ones are of other code)" if results.stale else ""
+    return f"{suite}: no trial of {label} is stored{stale}; run it first: bench run {suite} --method {label}"
+
+
+def _pooled(both: Sequence[tuple[_Cell, _Cell]], cells: Sequence[Contrast], metric: Metric) -> Pooling | None:
+    tested = [pair for pair, cell in zip(both, cells, strict=True) if cell.paired and cell.n_pairs]
+    if len(tested) < 2:
+        return None
+    looks = max(one.looks for one, _ in tested)
+    tests = [compare(one.sample, other.sample, metric) for one, other in tested]
+    result = stats.pooled(tests, stats.path_level(LEVEL, looks))
+    # Each problem cell stopped at a look of its own: the union bound is over all combinations of looks.
+    p_value = stats.path_pvalue(result.p_value, math.prod(one.looks for one, _ in tested))
+    discordance = (result.n10 + result.n01) / result.n_pairs
+    detectable = smallest_rate_difference(result.n_pairs, discordance, ALPHA)
+    if metric.kind != "rate":
+        detectable = (1.0 + detectable) / 2.0  # the estimand is a probability of improvement
+    return Pooling(result, p_value, stats.separated(result, p_value), math.nan if looks > 1 else detectable)
+
+
+# ---- two runs --------------------------------------------------------------------------------------------------------
+
+
+def read_any_code(folder: Path, plugins: Plugins) -> tuple[list[Results], list[str]]:
+    """Return the results in ``folder`` whatever code computed them, and what is unreadable.
+
+    For runs that are compared because the code, or its version, has changed: a row answers a trial of the same method,
+    problem, parameters and seed.
+
+    Raises:
+        BenchError: when there is nothing to read, or nothing of it can be read.
+    """
+    found, unreadable = [], []
+    for run in find_runs(folder):
+        try:
+            found.append(_load_any_code(run, plugins))
+        except BenchError as error:
+            cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" * isinstance(error, SuiteError)
+            unreadable.append(f"{error}{cure}")
+    if not found:
+        raise BenchError("\n".join(unreadable))
+    return found, unreadable
+
+
+def _load_any_code(run: Run, plugins: Plugins) -> Results:
+    run.check_suite()
+    suite = load_suite(run.suite_file, stored=True)
+    device = "cuda" if run.name.endswith("cuda") else "cpu"
+    # What stands in for missing rows may be of any code; so nothing is stored, and the run's own rows stand in.
+    nothing = Run(run.folder / "nothing")
+    results = stored(suite, plugins, nothing, device=device, reference=[run])
+    if any(results.rows(i).is_empty() for i, cell in enumerate(results.plan.cells)) or results.plan.undecided:
+        results = stored(suite, plugins, nothing, device=device, reference=[_AnyVersion(run.folder, plugins)])
+    damage = Damage()
+    run.rows(damage, only=["trial_id"])
+    return replace(results, run=visible(run.name), damaged=tuple(damage.files))
+
+
+class _AnyVersion(Run):
+    """A run whose rows pass for those of the present versions of their methods and problems."""
+
+    def __init__(self, folder: Path, plugins: Plugins) -> None:
+        super().__init__(folder)
+        self._plugins = plugins
+
+    def rows(
+        self, damage: Damage | None = None, *, only: Collection[str] = (), set_aside: bool = False
+    ) -> pl.DataFrame:
+        rows = super().rows(damage, only={*only, "spec", "cell_id"}, set_aside=set_aside)
+        firsts = rows.unique("cell_id", keep="first").select("cell_id", "spec").iter_rows()
+        ids = {cell_id: self._present(cell_id, spec) for cell_id, spec in firsts}
+        if not ids:
+            return rows
+        return rows.with_columns(pl.col("cell_id").replace_strict(ids, return_dtype=pl.String))
+
+    def _present(self, cell_id: str, spec: str) -> str:
+        """Return the id that the cell of a trial has today."""
+        try:
+            told = json.loads(spec)
+            told["method_version"] = self._plugins.methods.get(told["method"]).version
+            told["problem_version"] = self._plugins.problems.get(told["problem"]).version
+            del told["repeat"]
+        except (BenchError, ValueError, KeyError, TypeError):
+            return cell_id
+        return short_id(canonical({**told, "numerics": NUMERICS_VERSION}))
+
+
+def compare_runs(
+    first: Sequence[Results], second: Sequence[Results], plugins: Plugins, metric: str | None = None
+) -> RunComparison:
+    """Return every label and problem cell that two runs have, compared; Holm's adjustment is over all of them.
+
+    A failed trial has no place in a mean: under such a metric, whether trials finish is compared as well.
+
+    Raises:
+        BenchError: an unknown metric, or nothing that both have.
+    """
+    one, other = (
+        {results.plan.suite.name: (results, found) for results, found in metric_of(side, plugins, metric)}
+        for side in (first, second)
+    )
+    contrasts: list[Contrast] = []
+    alone: tuple[list[Alone], list[Alone]] = ([], [])
+    directions: dict[str, stats.paired.Direction] = {FINISHED.name: FINISHED.direction}
+    for suite in dict.fromkeys([*one, *other]):
+        before, after = (_by_key(side[suite], plugins) if suite in side else {} for side in (one, other))
+        for found, others, sides in ((alone[0], after, before), (alone[1], before, after)):
+            found += _alone(suite, [side for key, side in sides.items() if key not in others])
+        measure = (other if suite in other else one)[suite][1]
+        directions[measure.name] = measure.direction
+        for key, side in after.items():
+            if key in before:
+                contrasts += _changes(side, before[key], measure)
+    if not contrasts:
+        raise BenchError("the two have no label of the same suite and problem cell in common, so nothing is compared")
+    return RunComparison(adjusted(contrasts), *alone, directions=directions)
+
+
+def _by_key(side: tuple[Results, Metric], plugins: Plugins) -> dict[tuple[str, str], _Cell]:
+    results, metric = side
+    cells = _cells(results, plugins, metric, results.plan.labels)
+    return {(each.cell.problem_key, each.cell.label): each for each in cells if len(each.sample.rows)}
+
+
+def _alone(suite: str, cells: Sequence[_Cell]) -> list[Alone]:
+    titles: dict[str, list[str]] = {}
+    for each in cells:
+        titles.setdefault(each.cell.label, []).append(each.title)
+    return [Alone(suite, label, found) for label, found in titles.items()]
+
+
+def _changes(after: _Cell, before: _Cell, metric: Metric) -> Iterator[Contrast]:
+    yield _contrast(after, before, metric)
+    if metric.kind == "mean" and (after.failed or before.failed):
+        yield _contrast(after.finished(), before.finished(), FINISHED)
+
+
+class _Finished(Metric):
+    """Whether a trial finished: what a mean over the trials that did says nothing about."""
+
+    name, kind, direction = "finished", "rate", "higher"
+
+
+FINISHED = _Finished()
+
+
+# ---- two sides -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell with its trials."""
+
+    cell: Cell
+    title: str
+    sample: Sample
+    looks: int
+    machines: Mapping[str, str]
+
+    @property
+    def failed(self) -> int:
+        return int(self.sample.rows["status"].is_in(FAILED).sum())
+
+    def finished(self) -> _Cell:
+        """The same trials with nothing known of them but whether they finished."""
+        values = {FINISHED.name: (~self.sample.rows["status"].is_in(FAILED)).to_numpy().astype(np.float64)}
+        return replace(self, sample=replace(self.sample, values=values))
+
+
+def _cells(results: Results, plugins: Plugins, metric: Metric, labels: Collection[str]) -> Iterator[_Cell]:
+    """Yield the cells of the report that have the metric, of the given labels, with every metric of their trials."""
+    suite = results.plan.suite
+    titles = titled(results.plan.cells, suite.report.x)
+    metrics = [plugins.metrics.get(name) for name in suite.metrics]
+    machines = {env_id: hardware(env) for env_id, env in results.environments.items()}
+    for index, cell in enumerate(results.plan.cells):
+        if cell.split == "main" and cell.label in labels and exists(metric, cell):
+            rows = attempted(results.rows(index))
+            values = {each.name: values_of(rows, each) for each in metrics if exists(each, cell)}
+            reach = results.reaches.get(cell.problem_key)
+            sample = Sample(cell.problem_key, cell.label, rows, values)
+            yield _Cell(cell, titles[cell.problem_key], sample, len(reach.looks) if reach else 1, machines)
+
+
+def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
+    looks = max(a.looks, b.looks)
+    common, other_data, identical = _in_common(a.sample, b.sample)
+    pairs = _are_pairs(a, b)
+    known = Contrast(
+        suite=a.cell.suite,
+        problem=a.cell.problem,
+        problem_params=a.cell.problem_params,
+        title=a.title,
+        metric=metric.name,
+        kind=metric.kind,
+        a=_side(a, metric, looks),
+        b=_side(b, metric, looks),
+        paired=pairs,
+        n_pairs=0,
+        n01=0,
+        n10=0,
+        other_data=other_data if pairs else 0,
+        common=common,
+        identical=identical if pairs else 0,
+        test="",
+        difference=math.nan,
+        low=math.nan,
+        high=math.nan,
+        looks=looks,
+        p_value_raw=math.nan,
+        favours="neither",
+    )
+    return _paired(known, a.sample, b.sample, metric) if pairs else _independent(known, a.sample, b.sample, metric)
+
+
+def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
+    test = compare(a, b, metric, stats.path_level(LEVEL, known.looks))
+    if not test.n_pairs:
+        return known
+    return replace(
+        known,
+        n_pairs=test.n_pairs,
+        n01=test.n01,
+        n10=test.n10,
+        test=test.test,
+        difference=test.difference,
+        low=test.low,
+        high=test.high,
+        p_value_raw=stats.path_pvalue(test.p_value, known.looks),
+        favours=test.favours,
+        spread=spread_of(*paired(a, b, metric.name), metric.kind) if metric.kind != "rate" else None,
+    )
+
+
+def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
+    left, right = (each.values[metric.name] for each in (a, b))
+    left, right = left[~np.isnan(left)], right[~np.isnan(right)]
+    if not (left.size and right.size):
+        return known
+    if metric.kind == "rate":
+        test = "fisher_exact"
+        p_value = fisher_exact(int(left.sum()), left.size, int(right.sum()), right.size)
+        balance = float(left.mean() - right.mean())
+    elif metric.kind == "mean":
+        test, left, right = "welch", left[np.isfinite(left)], right[np.isfinite(right)]
+        p_value, balance = welch(left, right), float(left.mean() - right.mean()) if left.size and right.size else 0.0
+    else:
+        test = "mann_whitney"
+        p_value, balance = mann_whitney(left, right)
+    interval = between(of_cell(a, metric, known.looks), of_cell(b, metric, known.looks)).at(LEVEL)
+    better = balance if metric.direction == "higher" else -balance
+    return replace(
+        known,
+        test=test,
+        difference=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        # Two runs may have stopped at different looks: any combination of them.
+        p_value_raw=stats.path_pvalue(p_value, known.looks**2),
+        favours="a" if better > 0 else "b" if better < 0 else "neither",
+    )
+
+
+def _are_pairs(a: _Cell, b: _Cell) -> bool:
+    """Whether trials of one number have the same data; where no digest tells, whether their streams are the same."""
+    if a.sample.digests.any() and b.sample.digests.any():
+        return share_data(a.sample, b.sample)
+    return a.cell.seed == b.cell.seed
+
+
+def _in_common(a: Sample, b: Sample) -> tuple[int, int, int]:
+    """Return how many trials both have by their number, in how many the data differ, in how many no number does."""
+    _, first, second = np.intersect1d(a.repeats, b.repeats, assume_unique=True, return_indices=True)
+    one, other = a.digests[first], b.digests[second]
+    same = a.rows["status"].to_numpy()[first] == b.rows["status"].to_numpy()[second]
+    for name in a.values.keys() & b.values.keys():
+        left, right = a.values[name][first], b.values[name][second]
+        same &= (left == right) | (np.isnan(left) & np.isnan(right))
+    return first.size, int(((one != other) & (one != 0) & (other != 0)).sum()), int((same & (one == other)).sum())
+
+
+def _side(each: _Cell, metric: Metric, looks: int) -> Side:
+    interval = estimate(metric, each.sample.values[metric.name], stats.path_level(LEVEL, looks))
+    rows = each.sample.rows
+    return Side(
+        label=each.cell.label,
+        n=len(rows),
+        n_failed=each.failed,
+        estimate=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        skipped=each.cell.skipped,
+        settings=each.cell.method_params,
+        seed=each.cell.seed,
+        reference="reference" in rows.columns and bool(rows["reference"].any()),
+        seconds=_seconds(rows, each.machines),
+    )
+
+
+def _seconds(rows: pl.DataFrame, machines: Mapping[str, str]) -> dict[str, float]:
+    if "env_id" not in rows.columns:
+        return {}
+    known = rows.select("seconds", "env_id").drop_nulls().filter(pl.col("env_id").is_in(list(machines)))
+    named = known.with_columns(machine=pl.col("env_id").replace_strict(machines, default=None, return_dtype=pl.String))
+    means = named.group_by("machine", maintain_order=True).agg(pl.col("seconds").mean())
+    return dict(means.iter_rows())
+
+
+def adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Return the contrasts with Holm's adjustment over all of them, and what follows from it."""
+    tested = sum(not math.isnan(each.p_value_raw) for each in contrasts)
+    p_values = stats.holm([each.p_value_raw for each in contrasts])
+    return [
+        replace(
+            each,
+            p_value=float(p_value),
+            separated=stats.separated(each, float(p_value)) if each.paired else bool(p_value <= ALPHA + 1e-12),
+            detectable=_detectable(each, ALPHA / each.looks / max(1, tested)),
+        )
+        for each, p_value in zip(contrasts, p_values, strict=True)
+    ]
+
+
+def _detectable(each: Contrast, alpha: float) -> float:
+    if not each.n_pairs:
+        return math.nan
+    if each.kind == "rate":
+        return smallest_rate_difference(each.n_pairs, (each.n01 + each.n10) / each.n_pairs, alpha)
+    return each.spread * smallest_shift(each.n_pairs, alpha, efficiency_of(each.kind)) if each.spread else math.nan
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def label_words(each: Contrast) -> str:
+    """Return what a comparison of two labels says, as a sentence that needs no further context but the problem cell."""
+    why_not = _not_tested(each)
+    if why_not:
+        return f"not compared: {why_not}"
+    on = f"{each.n_pairs} pairs" if each.paired else _unpaired(each)
+    if not each.separated or each.favours == "neither":
+        return f"not separated: {effect(each)}; {on}{_shown(each)}"
+    if each.favours == "a":
+        return f"{each.a.label} is better than {each.b.label}: {effect(each)}, {on}"
+    return f"{each.b.label} is better than {each.a.label}: {effect(_mirrored(each))}, {on}"
+
+
+def pooled_words(each: LabelComparison) -> str:
+    """Return what all problem cells together say, as a sentence."""
+    if each.pooled is None:
+        return ""
+    result = each.pooled.result
+    better, worse = (each.b, each.a) if result.favours == "b" else (each.a, each.b)
+    separated = each.pooled.separated and result.favours != "neither"
+    turned = separated and result.favours == "b"
+    if each.kind == "rate":
+        low, high = (-result.high, -result.low) if turned else (result.low, result.high)
+        centre = -result.estimate if turned else result.estimate
+        effect = f"{centre:+.3f} {each.metric} on average [{low:+.3f}, {high:+.3f}]"
+    else:
+        centre, low, high = (
+            (1 - result.estimate, 1 - result.high, 1 - result.low)
+            if turned
+            else (result.estimate, result.low, result.high)
+        )
+        who = better if separated else each.a
+        effect = f"{who} has the better {each.metric} in {centre:.1%} of the pairs [{low:.1%}, {high:.1%}]"
+    on = f"{result.n_pairs} pairs in {result.n_cells} problem cells"
+    if separated:
+        return f"{better} is better than {worse}: {effect}, {on}"
+    shown = ""
+    if not math.isnan(each.pooled.detectable):
+        least = rate(each.pooled.detectable) if each.kind == "rate" else f"{each.pooled.detectable:.1%}"
+        shown = f" show {'differences' if each.kind == 'rate' else 'shares'} above {least}"
+    return f"not separated: {effect}; {on}{shown}"
+
+
+def change(each: Contrast) -> Literal["worse", "better", "identical", "not separated", "not compared"]:
+    """Return what became of a label from the first run (b) to the second one (a)."""
+    if each.same:
+        return "identical"
+    if _not_tested(each):
+        return "not compared"
+    if each.separated and each.favours != "neither":
+        return "better" if each.favours == "a" else "worse"
+    return "not separated"
+
+
+def change_words(each: Contrast) -> str:
+    """Return what became of a label from the first run to the second one, as a sentence without its subject."""
+    word = change(each)
+    if word == "identical":
+        return f"identical: {each.identical} of {each.common} trials give the same numbers"
+    if word == "not compared":
+        return f"not compared: {_not_tested(each)}"
+    before, after = (value(each.kind, side.estimate) for side in (each.b, each.a))
+    moved = f"{each.metric} {before} -> {after}, {effect(each, named=False)}"
+    on = f"{each.n_pairs} pairs" if each.paired else _unpaired(each)
+    if word != "not separated":
+        return f"{word}: {moved}, {on}"
+    same = f"; {each.identical} of {each.common} trials give the same numbers" if each.identical else ""
+    return f"not separated: {moved}; {on}{_shown(each)}{same}"
+
+
+def told_apart(each: Contrast) -> str:
+    """Return which settings of two sides differ, as ``lr 0.1 -> 0.05``; empty where none does."""
+    before, after = each.b.settings, each.a.settings
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return ", ".join(f"{name} {plain(before.get(name))} -> {plain(after.get(name))}" for name in names)
+
+
+def _not_tested(each: Contrast) -> str:
+    """Return why there is no test; empty where there is one."""
+    if not math.isnan(each.p_value_raw):
+        return ""
+    for side in (each.a, each.b):
+        if side.skipped:
+            return f"{side.label} is skipped: {' '.join(side.skipped.split())}"
+    empty = [side.label for side in (each.a, each.b) if not side.n]
+    if empty:
+        return f"no trial of {' and '.join(empty)}"
+    return f"no trial of both has a value ({each.a.n_failed} of {each.a.n} and {each.b.n_failed} of {each.b.n} failed)"
+
+
+def _unpaired(each: Contrast) -> str:
+    return f"unpaired ({each.a.n} and {each.b.n} trials on different data)"
+
+
+def _shown(each: Contrast) -> str:
+    """Return what so many pairs would show, for a sentence that ends with their number."""
+    if not each.paired:
+        return ""
+    if math.isnan(each.detectable):
+        return "" if each.kind != "rate" else " are too few to show any difference"
+    return f" show differences above {value(each.kind, each.detectable)}"
+
+
+def _mirrored(each: Contrast) -> Contrast:
+    return replace(each, difference=-each.difference, low=-each.high, high=-each.low)
+
+
+def effect(each: Contrast, *, named: bool = True) -> str:
+    """Return the difference with its interval, and the metric's name where ``named``."""
+    centre, low, high = (_signed(each.kind, end) for end in (each.difference, each.low, each.high))
+    return f"{centre} {each.metric} [{low}, {high}]" if named else f"{centre} [{low}, {high}]"
+
+
+def value(kind: stats.paired.Kind, number_: float) -> str:
+    """Return a value of a metric of a kind as text."""
+    return rate(number_) if kind == "rate" else number(number_)
+
+
+def _signed(kind: stats.paired.Kind, end: float) -> str:
+    text = value(kind, end + 0.0)  # + 0.0 makes -0 a 0
+    return text if end < 0 or math.isnan(end) else f"+{text}"
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def verdict(better: Literal["a", "b", "neither"]) -> str:
+    """Return who is better, in one word for a program."""
+    return {"a": "a is better", "b": "b is better", "neither": "not separated"}[better]
+
+
+def as_json(each: Contrast) -> dict[str, Any]:
+    """Return a comparison as a JSON object, but that its numbers may be infinite or NaN."""
+    plain_ = asdict(each)
+    for key in ("suite", "spread", "common"):
+        del plain_[key]
+    for key in ("a", "b"):
+        plain_[key] = {**plain_[key], "settings": dict(plain_[key]["settings"])}
+    return {**plain_, "common_trials": each.common}
