@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ def report(
         list[Path],
         typer.Argument(metavar="[RESULTS]...", help="Folders given to --results, suites' folders or runs' folders."),
     ] = [Path("results")],  # noqa: B006 (Typer copies it)
-    format_: Annotated[str, typer.Option("--format", help="rich, markdown, latex, csv, json, or a plugin's.")] = "rich",
+    format_: Annotated[
+        str, typer.Option("--format", help="rich, markdown, latex, csv, json, html, or a plugin's.")
+    ] = "rich",
     metric: Annotated[
         str | None, typer.Option(help="Metric of the table. Default: the suite's.", show_default=False)
     ] = None,
@@ -36,10 +39,13 @@ def report(
     Results of one suite in several folders come into one table, if they are comparable.
     """
     from bench_core.claims.judging import judged
-
-    plugins = open_plugins(plugin_dir, block)
+    from bench_core.ranking import over_problems
     from bench_core.report import FolderFormat
 
+    plugins = open_plugins(plugin_dir, block)
     whole = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
     found = read_several(results, plugins, trials=trials, whole=whole, reference=not no_reference, mix=mix)
-    print_summaries(plugins, [judged(each, plugins, metric) for each in found], format_, output)
+    summaries = [judged(each, plugins, metric) for each in found]
+    if (ranking := over_problems(summaries)) is not None:
+        summaries[-1] = replace(summaries[-1], also=(*summaries[-1].also, ranking.text()))
+    print_summaries(plugins, summaries, format_, output)
