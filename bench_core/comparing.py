@@ -1,4 +1,4 @@
-"""Results -> two labels compared in every problem cell, or two runs compared label by label; and each in one sentence."""
+"""Results -> two labels compared in every problem cell, or two runs label by label; each comparison in one sentence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bench_core.planning_power import (
 from bench_core.report.table import number, plain, rate
 from bench_core.results import Results, stored
 from bench_core.seeds import canonical, short_id
-from bench_core.store import Damage, Run, find_runs
+from bench_core.store import FOR_TABLES, Damage, Run, find_runs
 from bench_core.suite import load_suite
 from bench_core.unpaired import fisher_exact, mann_whitney, welch
 from bench_core.yamlfile import visible
@@ -52,6 +52,8 @@ class Side:
     estimate: float
     low: float
     high: float
+    on_pairs: float
+    """Estimate on the trials that both sides have, whose difference is told; on all trials where they are unpaired."""
     skipped: str | None
     settings: Mapping[str, Any]
     """The method's hyper-parameters."""
@@ -252,7 +254,7 @@ def _pooled(both: Sequence[tuple[_Cell, _Cell]], cells: Sequence[Contrast], metr
     tests = [compare(one.sample, other.sample, metric) for one, other in tested]
     result = stats.pooled(tests, stats.path_level(LEVEL, looks))
     # Each problem cell stopped at a look of its own: the union bound is over all combinations of looks.
-    p_value = stats.path_pvalue(result.p_value, math.prod(one.looks for one, _ in tested))
+    p_value = stats.path_p_value(result.p_value, math.prod(one.looks for one, _ in tested))
     discordance = (result.n10 + result.n01) / result.n_pairs
     detectable = smallest_rate_difference(result.n_pairs, discordance, ALPHA)
     if metric.kind != "rate":
@@ -290,41 +292,51 @@ def _load_any_code(run: Run, plugins: Plugins) -> Results:
     device = "cuda" if run.name.endswith("cuda") else "cpu"
     # What stands in for missing rows may be of any code; so nothing is stored, and the run's own rows stand in.
     nothing = Run(run.folder / "nothing")
-    results = stored(suite, plugins, nothing, device=device, reference=[run])
-    if any(results.rows(i).is_empty() for i, cell in enumerate(results.plan.cells)) or results.plan.undecided:
-        results = stored(suite, plugins, nothing, device=device, reference=[_AnyVersion(run.folder, plugins)])
-    damage = Damage()
-    run.rows(damage, only=["trial_id"])
-    return replace(results, run=visible(run.name), damaged=tuple(damage.files))
+    own = _AnyCode(run.folder)
+    results = stored(suite, plugins, nothing, device=device, reference=[own])
+    planned = {cell.cell_id for cell in results.plan.cells}
+    if own.cell_ids - planned and planned - own.cell_ids:  # of other versions, perhaps
+        own = _AnyCode(run.folder, plugins)
+        results = stored(suite, plugins, nothing, device=device, reference=[own])
+    return replace(results, run=visible(run.name), damaged=tuple(own.damage.files))
 
 
-class _AnyVersion(Run):
-    """A run whose rows pass for those of the present versions of their methods and problems."""
+class _AnyCode(Run):
+    """A run that is read whatever code computed its rows.
 
-    def __init__(self, folder: Path, plugins: Plugins) -> None:
+    With ``plugins``, the rows pass for those of the present versions of their methods and problems.
+    """
+
+    def __init__(self, folder: Path, plugins: Plugins | None = None) -> None:
         super().__init__(folder)
+        self.damage = Damage()
+        self.cell_ids: set[str] = set()
         self._plugins = plugins
 
     def rows(
-        self, damage: Damage | None = None, *, only: Collection[str] = (), set_aside: bool = False
+        self, damage: Damage | None = None, *, only: Collection[str] = FOR_TABLES, set_aside: bool = False
     ) -> pl.DataFrame:
-        rows = super().rows(damage, only={*only, "spec", "cell_id"}, set_aside=set_aside)
-        firsts = rows.unique("cell_id", keep="first").select("cell_id", "spec").iter_rows()
-        ids = {cell_id: self._present(cell_id, spec) for cell_id, spec in firsts}
-        if not ids:
+        """Return the rows, which say of which cells they are."""
+        more = {"spec"} if self._plugins else set()
+        rows = super().rows(self.damage, only={*only, "cell_id", *more}, set_aside=set_aside)
+        self.cell_ids = set(rows["cell_id"].unique())
+        if self._plugins is None or rows.is_empty():
             return rows
+        firsts = rows.unique("cell_id", keep="first").select("cell_id", "spec").iter_rows()
+        ids = {cell_id: _present_id(cell_id, spec, self._plugins) for cell_id, spec in firsts}
         return rows.with_columns(pl.col("cell_id").replace_strict(ids, return_dtype=pl.String))
 
-    def _present(self, cell_id: str, spec: str) -> str:
-        """Return the id that the cell of a trial has today."""
-        try:
-            told = json.loads(spec)
-            told["method_version"] = self._plugins.methods.get(told["method"]).version
-            told["problem_version"] = self._plugins.problems.get(told["problem"]).version
-            del told["repeat"]
-        except (BenchError, ValueError, KeyError, TypeError):
-            return cell_id
-        return short_id(canonical({**told, "numerics": NUMERICS_VERSION}))
+
+def _present_id(cell_id: str, spec: str, plugins: Plugins) -> str:
+    """Return the id that the cell of a trial has today; its own where that is not to be told."""
+    try:
+        told = json.loads(spec)
+        told["method_version"] = plugins.methods.get(told["method"]).version
+        told["problem_version"] = plugins.problems.get(told["problem"]).version
+        del told["repeat"]
+    except (BenchError, ValueError, KeyError, TypeError):
+        return cell_id
+    return short_id(canonical({**told, "numerics": NUMERICS_VERSION}))
 
 
 def compare_runs(
@@ -459,8 +471,11 @@ def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
     test = compare(a, b, metric, stats.path_level(LEVEL, known.looks))
     if not test.n_pairs:
         return known
+    left, right = paired(a, b, metric.name)
     return replace(
         known,
+        a=replace(known.a, on_pairs=estimate(metric, left).estimate),
+        b=replace(known.b, on_pairs=estimate(metric, right).estimate),
         n_pairs=test.n_pairs,
         n01=test.n01,
         n10=test.n10,
@@ -468,9 +483,9 @@ def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
         difference=test.difference,
         low=test.low,
         high=test.high,
-        p_value_raw=stats.path_pvalue(test.p_value, known.looks),
+        p_value_raw=stats.path_p_value(test.p_value, known.looks),
         favours=test.favours,
-        spread=spread_of(*paired(a, b, metric.name), metric.kind) if metric.kind != "rate" else None,
+        spread=spread_of(left, right, metric.kind) if metric.kind != "rate" else None,
     )
 
 
@@ -498,7 +513,7 @@ def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contr
         low=interval.low,
         high=interval.high,
         # Two runs may have stopped at different looks: any combination of them.
-        p_value_raw=stats.path_pvalue(p_value, known.looks**2),
+        p_value_raw=stats.path_p_value(p_value, known.looks**2),
         favours="a" if better > 0 else "b" if better < 0 else "neither",
     )
 
@@ -531,6 +546,7 @@ def _side(each: _Cell, metric: Metric, looks: int) -> Side:
         estimate=interval.estimate,
         low=interval.low,
         high=interval.high,
+        on_pairs=interval.estimate,
         skipped=each.cell.skipped,
         settings=each.cell.method_params,
         seed=each.cell.seed,
@@ -591,30 +607,33 @@ def pooled_words(each: LabelComparison) -> str:
     """Return what all problem cells together say, as a sentence."""
     if each.pooled is None:
         return ""
-    result = each.pooled.result
-    better, worse = (each.b, each.a) if result.favours == "b" else (each.a, each.b)
+    result, least = each.pooled.result, each.pooled.detectable
     separated = each.pooled.separated and result.favours != "neither"
-    turned = separated and result.favours == "b"
-    if each.kind == "rate":
-        low, high = (-result.high, -result.low) if turned else (result.low, result.high)
-        centre = -result.estimate if turned else result.estimate
-        effect = f"{centre:+.3f} {each.metric} on average [{low:+.3f}, {high:+.3f}]"
+    rates = each.kind == "rate"
+    who, other, centre, low, high = each.a, each.b, result.estimate, result.low, result.high
+    if separated and result.favours == "b":
+        whole = 0.0 if rates else 1.0
+        who, other, centre, low, high = each.b, each.a, whole - centre, whole - high, whole - low
+    cells = f"{result.n_pairs} pairs in {result.n_cells} problem cells"
+    if rates:
+        effect = f"{signed('rate', centre)} {each.metric} on average [{signed('rate', low)}, {signed('rate', high)}]"
+        shown = f" show differences above {rate(least)}"
     else:
-        centre, low, high = (
-            (1 - result.estimate, 1 - result.high, 1 - result.low)
-            if turned
-            else (result.estimate, result.low, result.high)
-        )
-        who = better if separated else each.a
-        effect = f"{who} has the better {each.metric} in {centre:.1%} of the pairs [{low:.1%}, {high:.1%}]"
-    on = f"{result.n_pairs} pairs in {result.n_cells} problem cells"
+        effect = f"the better {each.metric} in {percent(centre)} of the pairs [{percent(low)}, {percent(high)}]"
+        effect = effect if separated else f"{who} has {effect}"
+        shown = f" show shares above {percent(least)}"
     if separated:
-        return f"{better} is better than {worse}: {effect}, {on}"
-    shown = ""
-    if not math.isnan(each.pooled.detectable):
-        least = rate(each.pooled.detectable) if each.kind == "rate" else f"{each.pooled.detectable:.1%}"
-        shown = f" show {'differences' if each.kind == 'rate' else 'shares'} above {least}"
-    return f"not separated: {effect}; {on}{shown}"
+        return f"{who} is better than {other}: {effect}, {cells}"
+    return f"not separated: {effect}; {cells}{'' if math.isnan(least) else shown}"
+
+
+def percent(share: float) -> str:
+    """Return a share as text.
+
+    >>> percent(0.1234)
+    '12.3 %'
+    """
+    return f"{100.0 * share:.1f} %"
 
 
 def change(each: Contrast) -> Literal["worse", "better", "identical", "not separated", "not compared"]:
@@ -635,7 +654,7 @@ def change_words(each: Contrast) -> str:
         return f"identical: {each.identical} of {each.common} trials give the same numbers"
     if word == "not compared":
         return f"not compared: {_not_tested(each)}"
-    before, after = (value(each.kind, side.estimate) for side in (each.b, each.a))
+    before, after = (value(each.kind, side.on_pairs) for side in (each.b, each.a))
     moved = f"{each.metric} {before} -> {after}, {effect(each, named=False)}"
     on = f"{each.n_pairs} pairs" if each.paired else _unpaired(each)
     if word != "not separated":
@@ -683,7 +702,7 @@ def _mirrored(each: Contrast) -> Contrast:
 
 def effect(each: Contrast, *, named: bool = True) -> str:
     """Return the difference with its interval, and the metric's name where ``named``."""
-    centre, low, high = (_signed(each.kind, end) for end in (each.difference, each.low, each.high))
+    centre, low, high = (signed(each.kind, end) for end in (each.difference, each.low, each.high))
     return f"{centre} {each.metric} [{low}, {high}]" if named else f"{centre} [{low}, {high}]"
 
 
@@ -692,7 +711,8 @@ def value(kind: stats.paired.Kind, number_: float) -> str:
     return rate(number_) if kind == "rate" else number(number_)
 
 
-def _signed(kind: stats.paired.Kind, end: float) -> str:
+def signed(kind: stats.paired.Kind, end: float) -> str:
+    """Return a difference of values of a metric of a kind as text."""
     text = value(kind, end + 0.0)  # + 0.0 makes -0 a 0
     return text if end < 0 or math.isnan(end) else f"+{text}"
 

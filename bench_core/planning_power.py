@@ -1,11 +1,11 @@
-"""Suite (and pilot results) -> the smallest differences that its planned trials can show, and the trials for a given one."""
+"""Suite, pilot results -> the smallest differences that planned trials can show, and the trials for a given one."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,9 @@ def power_of(plan: Plan, metric: Metric, pilot: Results | None = None, differenc
         pairs.append(
             Pair(a.label, b.label, a.problem, a.problem_params, titles[a.problem_key], trials, len(left), scenarios)
         )
+    if metric.kind != "rate" and any(pair.stored for pair in pairs):
+        # The asked difference has the metric's unit then, which says nothing where the spread is not known.
+        pairs = [pair if pair.stored else _without_trials(pair) for pair in pairs]
     return Power(
         suite=suite.name,
         title=suite.title,
@@ -143,6 +146,10 @@ def power_of(plan: Plan, metric: Metric, pilot: Results | None = None, differenc
         pairs=pairs,
         pilot=pilot.run if pilot and any(pair.stored for pair in pairs) else "",
     )
+
+
+def _without_trials(pair: Pair) -> Pair:
+    return replace(pair, scenarios=[replace(each, trials=None) for each in pair.scenarios])
 
 
 def exists(metric: Metric, cell: Cell) -> bool:

@@ -432,7 +432,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             "level": entry.level,
             "interval": entry.interval,
             "seconds": _finite(entry.seconds),
-            "seconds_by": dict(entry.seconds_by),
+            "seconds_by": {machine: _finite(seconds) for machine, seconds in entry.seconds_by.items()},
             "reference": entry.reference,
             "looks": entry.looks,
             "budget": dict(entry.budget),

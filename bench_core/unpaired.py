@@ -108,7 +108,8 @@ def _rank_sums(doubled: list[int], size: int) -> NDArray[np.float64]:
     ways[0, 0] = 1.0
     for rank in doubled:
         ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
-    return ways[size]
+    found: NDArray[np.float64] = ways[size]
+    return found
 
 
 def welch(a: ArrayLike, b: ArrayLike) -> float:

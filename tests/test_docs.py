@@ -9,8 +9,11 @@ from bench_core.suite import MethodEntry, ProblemEntry, ReportEntry, SelectEntry
 
 
 def test_the_documented_suite_is_valid_and_has_every_key(repo, project, plugins):
-    (text,) = re.findall(r"```yaml\n(.*?)```", (repo / "docs" / "suites.md").read_text(), re.DOTALL)
+    text, adaptive = re.findall(r"```yaml\n(.*?)```", (repo / "docs" / "suites.md").read_text(), re.DOTALL)
     suite = load_suite(project({"every_key.yaml": text}) / "every_key.yaml")
+    assert load_suite(
+        project({"every_key.yaml": text.replace("trials: 100 ", f"{adaptive}#")}) / "every_key.yaml"
+    ).until
     plan = make_plan(suite, plugins)
     assert plan.undecided == ("mmd-tuned",)
     models = (Suite, ProblemEntry, MethodEntry, SelectEntry, ReportEntry)

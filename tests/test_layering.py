@@ -22,7 +22,7 @@ REPO = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors seeds",
     "yamlfile parameters kernels stats",
-    "values",
+    "values unpaired",
     "claims.forms",
     "discrepancies suite",
     "trials workspace metrics",
@@ -43,8 +43,10 @@ LAYERS = (
     "running",
     "replay",
     "summary",
+    "ranking",
     "report.table",
-    "claims report.claims",
+    "claims report.claims planning_power",
+    "comparing",
     "report.figures",
     "report.html.plots",
     "report.html.page",
@@ -201,7 +203,8 @@ def test_the_folder_of_results_is_named_by_defaults_of_the_command_line_only() -
         if isinstance(node, ast.Constant) and str(node.value).split("/")[0] == "results"
     }
     # Those that are shipped lie in the folder of that name in a checkout, too.
-    assert found - {"bench_core.reference"} == {f"bench_core.cli.{name}" for name in ("run", "report", "verify", "export", "replay")}
+    commands = ("run", "report", "verify", "compare", "power", "export", "replay")
+    assert found - {"bench_core.reference"} == {f"bench_core.cli.{name}" for name in commands}
 
 
 def test_only_the_store_writes() -> None:

@@ -18,7 +18,7 @@ from bench_core.cli.run import ExecutorName, carry_out, say_goodbye
 from bench_core.cli.stopping import stoppable
 
 if TYPE_CHECKING:
-    from bench_core.comparing import Contrast, LabelComparison, RunComparison
+    from bench_core.comparing import Alone, Contrast, LabelComparison, RunComparison
     from bench_core.metrics import Metric
     from bench_core.plugins import Plugins
     from bench_core.results import Results
@@ -69,10 +69,11 @@ def compare(
     Two folders: every label and problem cell that both have, whatever code computed them. Exit code 1: something got
     worse. Timings are told and never judged.
 
-    --json of two labels: an array of {suite, run, seed, confirmation, a, b, metric, cells, pooled}; of two folders: one
-    object {first, second, comparisons, only_in_first, only_in_second, worse}. A comparison holds words, verdict, both
-    sides (n, n_failed, estimate, low, high, seconds, settings), paired, n_pairs, n01, n10, test, difference (a - b, or
-    second - first), low, high, p_value_raw, p_value, separated, detectable. What is not known is null.
+    --json of two labels: an array of {suite, run, seed, confirmation, a, b, metric, direction, cells, pooled}; of two
+    folders: one object {first, second, comparisons, only_in_first, only_in_second, worse}. A comparison holds words and
+    verdict; both sides, each with n, n_failed, estimate, low, high, on_pairs, seconds and settings; paired, n_pairs,
+    n10 and n01 (pairs in which a, or b, is better; of folders n_better and n_worse), identical, test, difference (a - b;
+    second - first), low, high, looks, p_value_raw, p_value, separated, detectable. What is not known is null.
     """
     from bench_core.errors import BenchError
     from bench_core.running import Interrupted, Options
@@ -176,7 +177,13 @@ def _confirmation(
     again = suite.model_copy(update={"seed": seed})
     device = "cuda" if first.run.endswith("cuda") else "cpu"
     root = _root(options.results, suite.name)
-    home = root if newest_run(root, suite.name, seed, device) else root / CONFIRMING
+    home = root / CONFIRMING
+    if newest_run(root, suite.name, seed, device):
+        home = root
+        note(
+            f"{suite.name}: {root} holds trials of seed {seed} already, at which somebody may have looked",
+            color="yellow",
+        )
 
     def look() -> Results:
         run = newest_run(home, suite.name, seed, device)
@@ -227,7 +234,7 @@ def _compare_runs(first: Path, second: Path, plugins: Plugins, metric: str | Non
             for path in each.damaged:
                 note(f"warning: {path} could not be read, and its trials are missing", color="yellow")
         sides.append(found)
-    told = compare_runs(*sides, plugins, metric)
+    told = compare_runs(sides[0], sides[1], plugins, metric)
     typer.echo(_json(_runs_json(told, first, second)) if as_json else _runs_text(told, first, second), color=None)
     return 1 if told.worse else 0
 
@@ -266,27 +273,29 @@ def _table(told: LabelComparison) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    from bench_core.comparing import percent, signed
+
     verb = "only" if told.kind == "rate" else "better:"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    heads = [told.a, told.b, "difference [95 %]", f"{verb} {told.a}", f"{verb} {told.b}", "pairs", "p", "p (Holm)"]
+    heads = [told.a, told.b, "difference", f"{verb} {told.a}", f"{verb} {told.b}", "pairs", "p", "p (Holm)"]
     for head in heads:
         table.add_column(Text(_safe(head)), justify="right")
     for each in told.cells:
         table.add_row(*(Text(_safe(text)) for text in _row(each)))
     if told.pooled:
         result = told.pooled.result
-        centre, low, high = (f"{end:+.3f}" if told.kind == "rate" else f"{end:.1%}" for end in result[7:10])
+        centre = signed("rate", result.estimate) if told.kind == "rate" else percent(result.estimate)
         counts = (str(result.n10), str(result.n01), str(result.n_pairs), _p(told.pooled.p_value), "")
-        table.add_row("together", "", "", f"{centre} [{low}, {high}]", *counts)
+        table.add_row("together", "", "", centre, *counts)
     console = Console(file=io.StringIO(), width=_width())
     console.print(table)
     assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
 
 
 def _row(each: Contrast) -> list[str]:
-    from bench_core.comparing import effect, value
+    from bench_core.comparing import signed, value
 
     def side(estimate: float, n: int) -> str:
         return value(each.kind, estimate) if n else "–"
@@ -295,8 +304,8 @@ def _row(each: Contrast) -> list[str]:
         found = ["–", "", "", "0", "", ""]
     else:
         counts = [str(each.n10), str(each.n01), str(each.n_pairs)] if each.paired else ["", "", "unpaired"]
-        found = [effect(each, named=False), *counts, _p(each.p_value_raw), _p(each.p_value)]
-    return [each.title, side(each.a.estimate, each.a.n), side(each.b.estimate, each.b.n), *found]
+        found = [signed(each.kind, each.difference), *counts, _p(each.p_value_raw), _p(each.p_value)]
+    return [each.title, side(each.a.on_pairs, each.a.n), side(each.b.on_pairs, each.b.n), *found]
 
 
 def _label_notes(told: LabelComparison) -> Iterator[str]:
@@ -307,24 +316,25 @@ def _label_notes(told: LabelComparison) -> Iterator[str]:
     what = {
         "rate": f"the share of trials that succeed; only {a}: trials in which {a} succeeds and {b} does not",
         "mean": "the mean over the trials that finished, and of their paired differences",
-        "skewed": f"the median of each label, and of the paired differences; better: {a}: trials in which {a} is better",
+        "skewed": f"the median of each, and of the paired differences; better: {a}: trials in which {a} is better",
     }[told.kind]
-    yield f"{told.metric}: {what}. difference: {a} - {b}, with an interval that holds for this line at 95 %."
+    where = ", on the trials that both have" if paired else ""
+    yield f"{told.metric}: {what}{where}. difference: {a} - {b}. Each interval above holds at 95 %."
     if paired:
         yield (
-            f"p: {TESTS[paired[0].test]} on the trials that both have; Holm: adjusted over the {len(tested)} problem cells "
-            "compared here, and what it leaves at or below 0.05 is called better."
+            f"p: {TESTS[paired[0].test]}; Holm: adjusted over the {len(tested)} problem "
+            "cells compared here, and what it leaves at or below 0.05 is called better."
         )
     if any(not math.isnan(each.detectable) for each in paired if not each.separated):
         yield (
-            "A difference that pairs show is one that so many of them find with a probability of 80 %, at the strictest "
-            "step of that adjustment."
+            "A difference that pairs show is one that so many of them find with a probability of 80 %, at the "
+            "strictest step of that adjustment."
         )
     unpaired = [each for each in tested if not each.paired]
     if unpaired:
         yield (
-            f"Unpaired in {len(unpaired)} problem cells: the two labels saw different data there, so that they cannot be "
-            f"compared trial by trial; {TESTS[unpaired[0].test]} on two independent samples."
+            f"Unpaired in {len(unpaired)} problem cells: the two labels saw different data there, so that they cannot "
+            f"be compared trial by trial; {TESTS[unpaired[0].test]} on two independent samples."
         )
     left_out = sum(each.other_data for each in told.cells)
     if left_out:
@@ -375,15 +385,20 @@ def _runs_text(told: RunComparison, first: Path, second: Path) -> str:
     for suite in dict.fromkeys(each.suite for each in told.contrasts):
         contrasts = [each for each in told.contrasts if each.suite == suite]
         blocks.append("\n".join(_suite_lines(suite, contrasts, told)))
-    alone = [f"only in the {name}: {_safe(_alone(each))}" for name, found in _alone_by_name(told) for each in found]
+    alone = [
+        f"only in the {name}: {_safe(text)}"
+        for name, found in (("first", told.only_first), ("second", told.only_second))
+        for text in _alone(found, told)
+    ]
     if alone:
         blocks.append("\n".join(line for text in alone for line in _wrapped(text)))
     counts = {word: sum(change(each) == word for each in told.contrasts) for word in WORDS}
     tested = sum(not math.isnan(each.p_value_raw) for each in told.contrasts)
     tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    over = f"all {tested} comparisons" if tested > 1 else "the one comparison"
     worth = (
         f"Changes are second - first, with intervals that hold for their line at 95 %; worse and better are said at "
-        f"5 %, Holm-adjusted over all {tested} comparisons. Differences that pairs show are found with a probability "
+        f"5 %, Holm-adjusted over {over}. Differences that pairs show are found with a probability "
         "of 80 % at its strictest step. Timings are no part of the verdict."
     )
     color = "red" if counts["worse"] else None
@@ -398,31 +413,51 @@ WORDS = ("worse", "better", "not separated", "identical", "not compared")
 
 
 def _suite_lines(suite: str, contrasts: Sequence[Contrast], told: RunComparison) -> Iterator[str]:
-    """Yield what became of each label of a suite: what changed first, and what is identical label by label."""
+    """Yield what became of each label of a suite: what changed first, and the rest label by label."""
     from bench_core.comparing import change, change_words, told_apart
 
     metrics = dict.fromkeys(each.metric for each in contrasts)
     named = ", ".join(f"{metric}, {told.directions[metric]} is better" for metric in metrics)
     yield typer.style(_safe(f"{suite}: {named}"), bold=True)
-    for word in WORDS:
-        for each in contrasts:
-            if change(each) == word != "identical":
-                where = each.problem if each.title == each.problem else f"{each.problem} {each.title}"
-                yield _hanging(f"  {where} {each.a.label}: ", change_words(each), fg=COLORS.get(word))
-    same: dict[str, list[Contrast]] = {}
+    groups: dict[tuple[str, str, str, bool], list[Contrast]] = {}
     for each in contrasts:
-        if change(each) == "identical":
-            same.setdefault(each.a.label, []).append(each)
-    for label, cells in same.items():
-        trials, of = (sum(getattr(each, name) for each in cells) for name in ("identical", "common"))
-        places = f" in {len(cells)} problem cells" if len(cells) > 1 else ""
-        yield _hanging(f"  {label}: ", f"identical{places}: {trials} of {of} trials give the same numbers")
+        groups.setdefault((change(each), each.a.label, each.metric, each.paired), []).append(each)
+    for (word, label, _, _), cells in sorted(groups.items(), key=lambda group: WORDS.index(group[0][0])):
+        if len(cells) > 1 and word in TOGETHER:
+            yield _hanging(f"  {label}: ", TOGETHER[word](cells))
+            continue
+        for each in cells:
+            where = each.problem if each.title == each.problem else f"{each.problem} {each.title}"
+            yield _hanging(f"  {where} {label}: ", change_words(each), fg=COLORS.get(word))
     yield from _failed_lines(contrasts)
     settings = {(each.a.label, told_apart(each)) for each in contrasts}
     for label, changed in sorted(each for each in settings if each[1]):
-        yield _hanging(f"  settings of {label}: ", changed)
+        yield _hanging(f"  other settings of {label}: ", changed)
     for machine, times in _times(contrasts).items():
         yield _hanging(f"  seconds per trial on {machine}: ", ", ".join(f"{name} {t}" for name, t in times.items()))
+
+
+def _identical(cells: Sequence[Contrast]) -> str:
+    trials, of = sum(each.identical for each in cells), sum(each.common for each in cells)
+    return f"identical in {len(cells)} problem cells: {trials} of {of} trials give the same numbers"
+
+
+def _not_separated(cells: Sequence[Contrast]) -> str:
+    from bench_core.comparing import signed, value
+
+    first = cells[0]
+    low, high = (signed(first.kind, end([each.difference for each in cells])) for end in (min, max))
+    text = f"not separated in {len(cells)} problem cells: {first.metric} changes by {low} to {high}"
+    if not first.paired:
+        return f"{text}; unpaired (trials on different data)"
+    pairs = sorted({each.n_pairs for each in cells})
+    least = [each.detectable for each in cells if not math.isnan(each.detectable)]
+    shown = f" show differences above {value(first.kind, max(least))}" if len(least) == len(cells) else ""
+    return f"{text}; {' to '.join(dict.fromkeys(map(str, (pairs[0], pairs[-1]))))} pairs each{shown}"
+
+
+TOGETHER = {"identical": _identical, "not separated": _not_separated}
+"""What is told of a label in one line for several problem cells."""
 
 
 def _failed_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -442,7 +477,7 @@ def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, str]]:
     """Return machine -> label -> what it took on it, over the problem cells that both runs computed there."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for each in contrasts:
-        for machine in each.b.seconds.keys() & each.a.seconds.keys() if not each.same or True else ():
+        for machine in each.b.seconds.keys() & each.a.seconds.keys():
             times = found.setdefault(machine, {}).setdefault(each.a.label, [])
             times.append((each.b.seconds[machine], each.a.seconds[machine]))
     return {
@@ -454,12 +489,14 @@ def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, str]]:
     }
 
 
-def _alone_by_name(told: RunComparison) -> list[tuple[str, Sequence[Any]]]:
-    return [("first", told.only_first), ("second", told.only_second)]
-
-
-def _alone(each: Any) -> str:
-    return f"{each.suite} {each.label} ({', '.join(each.problem_cells)})"
+def _alone(found: Sequence[Alone], told: RunComparison) -> list[str]:
+    """Return a text for each suite with the labels that only one run has, and where if it is not everywhere."""
+    compared = {(each.suite, each.a.label) for each in told.contrasts}
+    suites: dict[str, list[str]] = {}
+    for each in found:
+        where = f" ({', '.join(each.problem_cells)})" if (each.suite, each.label) in compared else ""
+        suites.setdefault(each.suite, []).append(each.label + where)
+    return [f"{suite}: {', '.join(labels)}" for suite, labels in suites.items()]
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -521,6 +558,7 @@ def _runs_json(told: RunComparison, first: Path, second: Path) -> dict[str, Any]
         plain = as_json(each)
         sides = {"first": plain.pop("b"), "second": plain.pop("a")}
         plain["n_worse"], plain["n_better"] = plain.pop("n01"), plain.pop("n10")
+        del plain["favours"]  # which the verdict says
         comparisons.append(
             {
                 "suite": each.suite,
@@ -561,7 +599,7 @@ def _wrapped(text: str) -> list[str]:
 def _hanging(head: str, text: str, fg: str | None = None) -> str:
     """Return ``head`` with a sentence beside it that goes on below its own beginning, or a little to the right."""
     head = _safe(head)
-    indent = " " * min(len(head), 24)
+    indent = " " * (len(head) if len(head) <= 24 else 6)
     lines = textwrap.wrap(
         f"{head}{_safe(text)}",
         _width(),

@@ -7,6 +7,7 @@ import json
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,11 +22,23 @@ if TYPE_CHECKING:
     from bench_core.planning_power import Pair, Power, Scenario
     from bench_core.plugins import Plugins
     from bench_core.results import Results
+    from bench_core.store import Run
     from bench_core.suite import Suite
+
 
 WIDTH = 100
 MOST_COLUMNS = 7
 """More problem cells than this share one column, which says from where to where they reach."""
+
+NOTHING_STORED = (
+    "Discordant: a trial in which exactly one of the two succeeds. No trial of the suite is stored, so three cases are "
+    "shown: labels that succeed on the same trials have little of it, independent ones of rate 50 % have 50 %. After "
+    "`bench run` with a few trials this command knows it, pair by pair."
+)
+NO_SPREAD = (
+    "No trial of the suite is stored, so the unit is the standard deviation of the paired differences. After `bench "
+    "run` with a few trials this command knows it, pair by pair."
+)
 
 
 def power(
@@ -54,9 +67,9 @@ def power(
     or from the reference results; without any, from 10 % to 50 %.
 
     --json: one object {suite, metric, kind, unit, power, alpha, comparisons, looks, difference, trials, pilot, pairs};
-    a pair holds a, b, problem, problem_params, title, trials, stored and scenarios, each {discordance, spread, smallest,
-    trials}: the smallest difference that is found, and the trials that the asked difference takes. What is not known is
-    null.
+    a pair holds a, b, problem, problem_params, title, trials, stored and scenarios, each {discordance, spread,
+    smallest, trials}: the smallest difference that is found, and the trials that the asked difference takes. What is
+    not known is null.
     """
     from bench_core.errors import BenchError, suggest
     from bench_core.overrides import override
@@ -91,20 +104,25 @@ def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> 
     from bench_core.suite import load_suite
 
     shipped = reference_runs(suite.name, Path.cwd()) if reference else []
-    runs = []
-    if folder.is_dir():
-        try:
-            runs = [run for run in find_runs(folder) if load_suite(run.suite_file, stored=True).name == suite.name]
-        except BenchError as error:
-            note(f"no pilot: {error}")
-    if not runs and not shipped:
+    found: list[tuple[Run, Suite]] = []
+    with suppress(BenchError):  # an empty folder, which needs no word: the table says what it rests on
+        for each in find_runs(folder):
+            try:
+                found.append((each, load_suite(each.suite_file, stored=True)))
+            except BenchError as error:
+                note(f"warning: left out: {error}", color="yellow")
+    run: Run | None = None
+    seed: int | None = None
+    for candidate, of in found:
+        if of.name == suite.name:
+            run, seed = candidate, of.seed
+    if seed is None and shipped:
+        seed = seed_of(shipped[0])
+    if seed is None:
         return None
-    run = runs[0] if runs else None
-    seed = load_suite(run.suite_file, stored=True).seed if run else seed_of(shipped[0])
     device = "cuda" if run and run.name.endswith("cuda") else "cpu"
     others = with_seed(suite.name, seed, Path.cwd()) if reference else []
-    pilot = stored(suite.model_copy(update={"seed": seed}), plugins, run, device=device, reference=others)
-    return pilot
+    return stored(suite.model_copy(update={"seed": seed}), plugins, run, device=device, reference=others)
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -148,7 +166,7 @@ def _table(told: Power) -> str:
     console = Console(file=io.StringIO(), width=_width())
     console.print(table)
     assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
 
 
 def _by_trials(table: Table, told: Power) -> None:
@@ -161,7 +179,7 @@ def _by_trials(table: Table, told: Power) -> None:
     table.add_column("pairs of")
     table.add_column("trials", justify="right")
     for scenario in told.pairs[0].scenarios:
-        head = "difference" if scenario.discordance is None else f"{scenario.discordance:.0%} discordant"
+        head = "difference" if scenario.discordance is None else f"{100 * scenario.discordance:.0f} % discordant"
         table.add_column(head, justify="right")
     for trials, pairs in sorted(groups.items(), reverse=True):
         labels = {label for pair in pairs for label in (pair.a, pair.b)}
@@ -184,17 +202,27 @@ def _by_pair(table: Table, told: Power) -> None:
     shown = titles if len(titles) <= MOST_COLUMNS else []
     for title in shown or ["problem cells, from … to"]:
         table.add_column(Text(_safe(title)), justify="right")
+    unknown: dict[int, int] = {}
     for (a, b), pairs in by_pair.items():
+        trials = sorted({pair.trials for pair in pairs.values()})
+        if not any(pair.stored for pair in pairs.values()):
+            unknown[trials[0]] = unknown.get(trials[0], 0) + 1
+            continue
         if shown:
             cells = [_of_pair(pairs[title], told) if title in pairs else "" for title in shown]
         else:
             cells = [_range(list(pairs.values()), told)]
-        trials = sorted({pair.trials for pair in pairs.values()})
-        table.add_row(Text(_safe(f"{a} – {b}")), " to ".join(map(str, trials)), *cells)
+        table.add_row(Text(_safe(f"{a} – {b}")), str(trials[0]), *cells)
+    for trials_, count in sorted(unknown.items(), reverse=True):
+        pair = next(each for each in told.pairs if not each.stored and each.trials == trials_)
+        others = f"{count} pair{'s' if count > 1 else ''} never run"
+        table.add_row(others, str(trials_), *[_of_pair(pair, told)] * max(1, len(shown)))
 
 
 def _of_pair(pair: Pair, told: Power) -> str:
-    return _cell(pair.typical, told, pair.trials) if pair.stored else f"~{_cell(pair.typical, told, pair.trials)}"
+    if pair.stored:
+        return _cell(pair.typical, told, pair.trials)
+    return f"~{_cell(pair.typical, told, pair.trials)}" if told.kind == "rate" else "?"
 
 
 def _range(pairs: Sequence[Pair], told: Power) -> str:
@@ -223,20 +251,17 @@ def _cell(scenario: Scenario, told: Power, planned: int) -> str:
 
 def _notes(told: Power) -> Iterator[str]:
     """Yield what the numbers of the table rest on."""
-    count = len(told.pairs)
+    count, looks = len(told.pairs), len(told.looks)
     cells = len({pair.title for pair in told.pairs})
-    share = f"5 %/{count * len(told.looks)} = {told.alpha:.2g}"
+    where = f"of {cells} problem cells" if cells > 1 else "of one problem cell"
+    also = f", and for each of the {looks} looks at which a problem cell may stop" if looks > 1 else ""
     yield (
-        f"The table will hold {count} comparisons ({count // cells if count % cells == 0 else 'the pairs of labels'} in "
-        f"each of {cells} problem cell{'s' if cells > 1 else ''}). So that identical labels are called different in at "
-        f"most one table of twenty, Holm's adjustment asks for p ≤ {share} in the worst case, which is taken here"
-        + (
-            f", also for each of the {len(told.looks)} looks at which a problem cell may stop." * (len(told.looks) > 1)
-            or "."
-        )
+        f"For the worst case of the table's {count} comparisons (all pairs of labels {where}): so that labels that are "
+        "all alike are called different in at most one table of twenty, Holm's adjustment asks one of them for p ≤ "
+        f"5 %/{count * looks} = {told.alpha:.2g}{also}."
     )
-    if len(told.looks) > 1:
-        yield f"Looks: after {', '.join(map(str, told.looks))} trials; the numbers are for a cell that goes to the last."
+    if looks > 1:
+        yield f"Looks: after {', '.join(map(str, told.looks))} trials; the numbers are for cells that go to the last."
     if len(set(told.trials.values())) > 1:
         yield "Two labels are compared on the trials that both have: the smaller of their two numbers."
     if told.difference is not None and any(_beyond(pair) for pair in told.pairs):
@@ -245,35 +270,25 @@ def _notes(told: Power) -> Iterator[str]:
 
 
 def _basis(told: Power) -> Iterator[str]:
+    """Yield where it is known from how the labels' trials go together."""
+    from bench_core.planning_power import TYPICAL
+
     stored = [pair for pair in told.pairs if pair.stored]
-    what = (
-        "how often exactly one of the two succeeds" if told.kind == "rate" else "how much the paired differences vary"
-    )
+    rate = told.kind == "rate"
     if not stored:
-        if told.kind == "rate":
-            yield (
-                f"Discordant: a trial in which exactly one of the two succeeds. No trial of the suite is stored, so that "
-                "three cases are shown; labels that succeed and fail on the same trials have few, and independent ones "
-                "of rate 50 % have 50 %. After `bench run` of a few trials this command knows it pair by pair."
-            )
-        else:
-            yield (
-                "No trial of the suite is stored, so that the unit is the standard deviation of the paired differences; "
-                "after `bench run` of a few trials this command knows it."
-            )
+        yield NOTHING_STORED if rate else NO_SPREAD
         return
+    what = "how often exactly one of the two succeeds" if rate else "how much their paired differences vary"
     fewest = min(pair.stored for pair in stored)
-    yield f"It depends on {what}, which is taken from stored trials of {told.pilot or 'the reference results'}, {fewest} pairs or more."
-    if told.kind == "rate":
-        shares = [pair.scenarios[0].discordance or 0.0 for pair in stored]
-        yield f"That is between {min(shares):.0%} and {max(shares):.0%} of the trials here."
+    shares = [pair.scenarios[0].discordance or 0.0 for pair in stored]
+    here = f" (here in {100 * min(shares):.0f} % to {100 * max(shares):.0f} % of the trials)" if rate else ""
+    source = told.pilot or "the reference results that come with bench"
+    yield f"It depends on {what}{here}, which is taken from the trials stored in {source}: {fewest} pairs or more."
     if len(stored) < len(told.pairs):
-        assumed = (
-            "30 % is assumed" if told.kind == "rate" else "the unit is the standard deviation of those differences"
-        )
-        yield f"~: no trial of both is stored, and {assumed}."
+        unknown = f"~: {100 * TYPICAL:.0f} % is assumed" if rate else "?: not known"
+        yield f"{unknown}, as no trials of both are stored."
     if told.kind == "skewed":
-        yield "Their spread is that of a normal distribution with the same quartiles, which failures do not move."
+        yield "How much they vary is read off their quartiles, which failures and few large values do not move."
 
 
 def _beyond(pair: Pair) -> bool:

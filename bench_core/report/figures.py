@@ -118,16 +118,20 @@ def clean(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def draw(summary: Summary, metric: str) -> dict[str, bytes]:
-    """Return suffix -> file of the figure of a metric: ``svg`` and ``pdf``, the same bytes for the same summary."""
+def draw(summary: Summary, metric: str, suffixes: Sequence[str] = ("svg", "pdf")) -> dict[str, bytes]:
+    """Return suffix -> file of the figure of a metric, the same bytes for the same summary."""
     files = {}
     with _quiet(), _settings():
         figure = _figure(summary, metric)
-        for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+        for suffix in suffixes:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, metadata=metadata)  # picks its own canvas: no global state
+            undated = {_DATES[suffix]: None}
+            figure.savefig(buffer, format=suffix, metadata=undated)  # picks its own canvas: no global state
             files[suffix] = buffer.getvalue()
     return files
+
+
+_DATES = {"svg": "Date", "pdf": "CreationDate"}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +13,18 @@ from bench_core.report.table import Group
 from bench_core.report.tex import escape
 from bench_core.summary import Entry, Summary
 
-PREAMBLE = r"% In the preamble: \usepackage[utf8]{inputenc} (older than 2018) and \usepackage{booktabs}."
-ROWS = 42
-"""Of one table: more do not fit on a page."""
+PREAMBLE = r"% Needs \usepackage{booktabs} in the preamble, and nothing else: all of this is ASCII."
+LINES = 49
+"""Rows, rules and lines of notes that fit on a page below the caption."""
+NOTE = 100
+"""Characters of a note that fit on a line."""
 SHORT = 24
 """Rows that leave room for text on the page."""
 WIDE = 78
 """Characters of a line that fit between the margins of an article."""
 ONE_LINE = 10**6
+CONTINUED = (r"\addtocounter{table}{-1}",)
+"""Before the caption of a table that has the number of the one before."""
 NOTHING = "--"
 
 
@@ -46,9 +51,9 @@ def _name(summary: Summary, number: int) -> str:
 def _tables(summary: Summary, name: str) -> Iterator[str]:
     yield from _comparison(summary, f"tab:{name}")
     if summary.claims:
-        yield _claims(summary, f"tab:{name}-claims")
+        yield from _claims(summary, f"tab:{name}-claims")
     if summary.selections:
-        yield _tuning(summary, f"tab:{name}-tuning")
+        yield from _tuning(summary, f"tab:{name}-tuning")
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -68,23 +73,31 @@ class _Column:
 
 def _comparison(summary: Summary, label: str) -> Iterator[str]:
     metric = summary.metric
-    first, more = _columns(summary, metric)
+    first, costs = _columns(summary, metric)
     groups = [Group(group.title, _ordered(group.entries)) for group in table.groups(summary, metric)]
     entries = [entry for group in groups for entry in group.entries]
-    beside = _characters([*first, *more], entries) <= WIDE
-    shown = [*first, *more] if beside else first
-    remarks = table.remarks(summary, metric)
-    notes = [f"Source: {summary.source.rstrip('. ')}."] * bool(summary.source) + remarks
-    yield from _floats(summary, groups, shown, _caption(summary, metric, entries), label, notes)
-    if not beside and more:
-        spending = [
-            Group(group.title, having)
+    beside = _characters([*first, *costs], entries) <= WIDE
+    spent = [*table.cost_notes(summary, metric), *_names(summary, metric)]
+    notes = [f"Source: {' '.join(summary.source.split()).rstrip('.')}."] * bool(summary.source)
+    notes += table.remarks(summary, metric, effort=False) + (spent if beside else [])
+    caption = _caption(summary, metric, entries)
+    yield from _floats(summary, groups, [*first, *(costs if beside else [])], caption, label, notes)
+    if not beside:
+        spenders = [
+            Group(group.title, shown)
             for group in groups
-            if (having := [e for e in group.entries if any(c.cell(e) for c in more)])
+            if (shown := [entry for entry in group.entries if table.costs(entry)])
         ]
-        spent = [*_places(summary, metric), _METHOD, *more]
-        caption = rf"{escape(summary.title)}: what a trial of Table~\ref{{{label}}} costs"
-        yield from _floats(summary, spending, spent, f"{caption}.", f"{label}-cost", [])
+        columns = [*_places(summary, metric), _METHOD, *costs]
+        caption = rf"{escape(summary.title)}: what a trial of Table~\ref{{{label}}} costs."
+        yield from _floats(summary, spenders, columns, caption, f"{label}-cost", spent)
+
+
+def _names(summary: Summary, metric: str) -> list[str]:
+    """Return what the short names of budgets stand for."""
+    short = [(table.BUDGETS.get(name, name), name) for name in table.budget_names(summary, metric)]
+    told = ", ".join(f"{name}: {full.replace('_', ' ')}" for name, full in short if name != full)
+    return [f"Per trial, {told}."] if told else []
 
 
 _METHOD = _Column("method", table.label, align="l")
@@ -163,7 +176,7 @@ def _floats(
 ) -> Iterator[str]:
     """Yield the table, as several where it is longer than a page."""
     cells = _cells(columns, [entry for group in groups for entry in group.entries])
-    pages = _pages(groups)
+    pages = _pages(groups, notes)
     for number, page in enumerate(pages):
         rows: list[str] = []
         for index, group in enumerate(page):
@@ -171,7 +184,7 @@ def _floats(
             rows += _group(group, columns, cells)
         count = sum(len(group.entries) for group in page)
         if number:
-            head = [r"\addtocounter{table}{-1}", rf"\caption[]{{{escape(summary.title)} (continued).}}"]
+            head = [*CONTINUED, rf"\caption[]{{{escape(summary.title)} (continued).}}"]
         else:
             head = [rf"\caption[{{{escape(summary.title)}}}]{{{caption}}}", rf"\label{{{label}}}"]
         header = [_symbols(column.title) for column in columns]
@@ -180,12 +193,18 @@ def _floats(
         yield _float(head, spec, header, rows, below, place="t" if count <= SHORT else "tp")
 
 
-def _pages(groups: Sequence[Group]) -> list[list[Group]]:
+def _pages(groups: Sequence[Group], notes: Sequence[str]) -> list[list[Group]]:
+    """Return the groups of each page, about as many rows on each."""
+    rows = [len(group.entries) + 1 for group in groups]  # a rule takes a line, too
+    below = sum(math.ceil(len(note) / NOTE) for note in notes)
+    room = sum(rows) / max(1, math.ceil((sum(rows) + below) / LINES))
     pages: list[list[Group]] = [[]]
-    for group in groups:
-        if pages[-1] and sum(len(each.entries) for each in [*pages[-1], group]) > ROWS:
+    filled = 0.0
+    for group, height in zip(groups, rows, strict=True):
+        if pages[-1] and filled + height / 2 > room * len(pages):
             pages.append([])
         pages[-1].append(group)
+        filled += height
     return pages
 
 
@@ -259,59 +278,87 @@ def _value(text: str) -> str:
 
 def _symbols(text: str) -> str:
     """Return parameters in LaTeX, names of one letter as in a formula."""
-    return re.sub(r"(?<![^\s(])([A-Za-z])(?= =|$)", r"$\1$", _value(text))
+    return re.sub(r"(?<!\S)[A-Za-z](?= =)|^[A-Za-z]$", r"$\g<0>$", _value(text))
 
 
 # ---- what stands below -----------------------------------------------------------------------------------------------
 
 
-def _claims(summary: Summary, label: str) -> str:
-    rows: list[str] = []
-    for index, verdict in enumerate(summary.claims):
-        rows += [r"\addlinespace"] if index else []
-        text = " ".join((verdict.text or verdict.id).split())
-        source = f" ({escape(' '.join(verdict.source.split()))})" if verdict.source else ""
-        rows.append(_row([rf"\raggedright {_sentence(escape(text))}{source}", _bold(claims.said(verdict))]))
+def _claims(summary: Summary, label: str) -> Iterator[str]:
+    blocks = []
+    for verdict in summary.claims:
+        text = " ".join((verdict.text or verdict.id).split()).rstrip(".")
+        known = claims.said(verdict).removeprefix(verdict.verdict).strip(" ()")  # that it was expected to fail
+        about = "; ".join(filter(None, [" ".join(verdict.source.split()), known]))
+        rows = [(f"{text} ({about})" if about else text, _bold(verdict.verdict))]
         for line in claims.lines(verdict, ONE_LINE):
-            told, word = line.text.strip(), ""
+            told = line.text.strip()
             if line.role == "reading":
-                told, word = told.partition(" ")[2], line.verdict
-            elif line.role != "explanation":
-                continue
-            rows.append(_row([rf"\raggedright\hangindent=1em\hspace*{{1em}}{_prose(told)}", escape(word)]))
-    caption = (
-        f"{escape(summary.title)}: claims of the source, and what the results say: {claims.tally(summary.claims)}."
-    )
-    head = [rf"\caption[{{{escape(summary.title)}: claims}}]{{{caption}}}", rf"\label{{{label}}}"]
-    return _float(head, r"p{0.76\linewidth}l", ["claim", "verdict"], rows, [claims.guarantee(summary.claims)])
+                rows.append((told.partition(" ")[2], line.verdict))
+            elif line.role == "explanation":
+                rows.append((told, ""))
+        lines = sum(math.ceil(len(told) / 64) for told, _ in rows)
+        shown = [_row([rf"\raggedright {_prose(rows[0][0])}", rows[0][1]])]
+        shown += [_row([rf"\raggedright\hangindent=1em\hspace*{{1em}}{_prose(told)}", word]) for told, word in rows[1:]]
+        blocks.append((lines, shown))
+    title = escape(summary.title)
+    caption = f"{title}: claims of the source, and what the results say: {claims.tally(summary.claims)}."
+    head = [rf"\caption[{{{title}: claims}}]{{{caption}}}", rf"\label{{{label}}}"]
+    notes = [claims.guarantee(summary.claims)]
+    yield from _stacked(head, title, r"p{0.76\linewidth}l", ["claim", "verdict"], blocks, notes)
 
 
 def _bold(text: str) -> str:
     return rf"\textbf{{{escape(text)}}}"
 
 
-def _sentence(text: str) -> str:
-    return text.rstrip(".")
+def _tuning(summary: Summary, label: str) -> Iterator[str]:
+    blocks = []
+    for each in table.tuned(summary):
+        rows = [(_bold(each.label), each.chosen, each.score), ("runner-up", each.runner_up, each.runner_up_score)]
+        rows += [(escape(f"by {each.metric}"), each.grid, ""), ("cost", each.cost, ""), ("failed", each.failed, "")]
+        rows = [(name, text, score) for name, text, score in rows if text]
+        shown = [_row([name, rf"\raggedright {_prose(text)}", _value(score)]) for name, text, score in rows]
+        blocks.append((sum(math.ceil(len(text) / 50) for _, text, _ in rows), shown))
+    title = escape(summary.title)
+    caption = f"{title}: hyper-parameters, chosen on holdout trials that no table shows."
+    head = [rf"\caption[{{{title}: hyper-parameters}}]{{{caption}}}", rf"\label{{{label}}}"]
+    yield from _stacked(head, title, r"lp{0.6\linewidth}r", ["method", "hyper-parameters", "score"], blocks, [])
 
 
-def _tuning(summary: Summary, label: str) -> str:
-    rows: list[str] = []
-    for index, each in enumerate(table.tuned(summary)):
-        rows += [r"\addlinespace"] if index else []
-        lines = [(_bold(each.label), each.chosen, each.score), ("runner-up", each.runner_up, each.runner_up_score)]
-        lines += [(escape(f"by {each.metric}"), each.grid, ""), ("cost", each.cost, ""), ("failed", each.failed, "")]
-        told = [(name, text, score) for name, text, score in lines if text]
-        rows += [_row([name, rf"\raggedright {_prose(text)}", _value(score)]) for name, text, score in told]
-    caption = f"{escape(summary.title)}: hyper-parameters, chosen on holdout trials that no table shows."
-    head = [rf"\caption[{{{escape(summary.title)}: hyper-parameters}}]{{{caption}}}", rf"\label{{{label}}}"]
-    return _float(head, r"lp{0.6\linewidth}r", ["method", "hyper-parameters", "score"], rows, [])
+def _stacked(
+    head: Sequence[str],
+    title: str,
+    spec: str,
+    header: Sequence[str],
+    blocks: Sequence[tuple[int, list[str]]],
+    notes: Sequence[str],
+) -> Iterator[str]:
+    """Yield tables of blocks, each a number of lines and its rows, as many as fit on a page."""
+    pages: list[list[str]] = [[]]
+    filled = 0
+    for lines, rows in blocks:
+        if pages[-1] and filled + lines + 1 > LINES - 5:
+            pages.append([])
+            filled = 0
+        pages[-1] += ([r"\addlinespace"] if pages[-1] else []) + rows
+        filled += lines + 1
+    for number, page in enumerate(pages):
+        top = head if not number else [*CONTINUED, rf"\caption[]{{{title} (continued).}}"]
+        yield _float(top, spec, header, page, notes if number == len(pages) - 1 else [], place="tp")
 
 
 def _float(
     head: Sequence[str], spec: str, header: Sequence[str], rows: Sequence[str], notes: Sequence[str], place: str = "t"
 ) -> str:
     """Return a floating table whose rows and header are LaTeX, and whose notes are text."""
-    lines = [rf"\begin{{table}}[{place}]", r"\centering", *head, r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
+    lines = [
+        rf"\begin{{table}}[{place}]",
+        r"\centering",
+        *head,
+        r"\par\smallskip\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+    ]
     lines += [rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", _row(header), r"\midrule", *rows]
     lines += [r"\bottomrule", r"\end{tabular}"]
     if notes:
@@ -328,7 +375,9 @@ def _note(note: str) -> str:
 
 def _prose(text: str) -> str:
     """Escape a sentence, with the spaces and dashes of good print."""
-    return re.sub(r"(?<=\d) \\%", r"\\,\\%", escape(text)).replace("Clopper-Pearson", "Clopper--Pearson")
+    quoted = re.sub(r'"([^"]*)"', r"“\1”", text)
+    told = re.sub(r"(?<=\d) \\%", r"\\,\\%", escape(quoted))
+    return told.replace(" = ", "~=~").replace("Clopper-Pearson", "Clopper--Pearson")
 
 
 def _row(cells: Sequence[str]) -> str:

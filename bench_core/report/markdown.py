@@ -105,8 +105,8 @@ def _tuning(summary: Summary) -> str:
 
 
 # Brackets and underscores only where they mean something: `[0.1, 0.2]` and `mle_exact` stay readable as they are.
-_MARKUP = re.compile(r"[\\`*{}<>|#~&$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(:])")
-_FIRST = re.compile(r"^(\d*)(?:([.)+-])(?=\s|$)|([-=])(?=[-=]*$))")
+_MARKUP = re.compile(r"[\\`*{}<>|#~&$]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")
+_FIRST = re.compile(r"^(\d*)(?:([.)+-])(?=\s|$)|(\[|[-=](?=[-=]*$)))")
 
 
 def escaped(text: str) -> str:

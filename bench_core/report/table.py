@@ -130,6 +130,11 @@ def budget_names(summary: Summary, metric: str) -> list[str]:
     return [name for name in BUDGETS if name in spent] + sorted(spent - set(BUDGETS))
 
 
+def costs(entry: Entry) -> bool:
+    """Return whether the entry says anything about costs: controls spend nothing but their milliseconds."""
+    return bool(entry.n_attempted and (not entry.control or any(entry.budget.values())))
+
+
 def label(entry: Entry) -> str:
     """Return the label, with a dagger where its trials are reference results."""
     return entry.label + REFERENCE * entry.reference
@@ -322,16 +327,12 @@ def over_looks(summary: Summary, metric: str) -> str:
     return " over all looks" if any(entry.looks > 1 for entry in summary.table(metric)) else ""
 
 
-def remarks(summary: Summary, metric: str) -> list[str]:
-    """Return the notes but for those on intervals and tests."""
+def remarks(summary: Summary, metric: str, *, effort: bool = True) -> list[str]:
+    """Return the notes that are not about intervals and tests; without ``effort``, nor about tuning and budgets."""
     entries = summary.table(metric)
     lines = ["Controls are shown as ceiling and floor and never compared."] if any(e.control for e in entries) else []
     lines += _adaptive_notes(summary, metric)
-    if any(entry.tuning for entry in entries):
-        lines.append("tuned: settings tried × holdout trials of each, none of which is in this table.")
-    if any(entry.unequal for entry in entries):
-        lines.append("≠: not the best label's budget or tuning. Budgets are means per trial.")
-    lines += _machine_notes(summary)
+    lines += cost_notes(summary, metric) if effort else []
     if any(entry.reference for entry in entries):
         lines.append(f"{REFERENCE}: reference results that come with bench, not run here.")
     if summary.older:
@@ -348,6 +349,17 @@ def remarks(summary: Summary, metric: str) -> list[str]:
     if summary.stale:
         lines.append(f"{summary.stale} stored trials are set aside: the code that computed them has changed.")
     return lines + [_on_one_line(line) for line in summary.also]
+
+
+def cost_notes(summary: Summary, metric: str) -> list[str]:
+    """Return how to read the columns of tuning, time and budgets."""
+    entries = summary.table(metric)
+    lines = []
+    if any(entry.tuning for entry in entries):
+        lines.append("tuned: settings tried × holdout trials of each, none of which is in this table.")
+    if any(entry.unequal for entry in entries):
+        lines.append("≠: not the best label's budget or tuning. Budgets are means per trial.")
+    return lines + _machine_notes(summary)
 
 
 def _machine_notes(summary: Summary) -> list[str]:

@@ -41,13 +41,13 @@ class RichFormat(Format):
             console.print()
             if summary.claims:
                 for line in _claims(summary, width):
-                    console.print(line, soft_wrap=True)
+                    console.print(line)
                 console.print()
             if summary.selections:
                 console.print(_tuning(summary))
         text = console.file
         assert isinstance(text, io.StringIO)
-        return text.getvalue()
+        return "\n".join(map(str.rstrip, text.getvalue().split("\n")))
 
 
 def _heading(summary: Summary) -> Text:
@@ -109,7 +109,7 @@ def _part(summary: Summary, metric: str, columns: Sequence[Column], names: int, 
     yield Text(" " + "─" * (names + sum(widths) + GAP * len(widths)))
     groups = table.groups(summary, metric)
     for index, group in enumerate(groups):
-        shown = [entry for entry in group.entries if whole or any(column.cell(entry) for column in columns)]
+        shown = [entry for entry in group.entries if whole or table.costs(entry)]
         if not shown:
             continue
         if index and whole:

@@ -389,12 +389,12 @@ def test_a_label_is_text_in_markdown(summary: Summary, plugins: Plugins, label: 
     assert "flaky" in {entry.label for entry in summary.table() if entry.verdict == "best"}  # so one of them is bold
     before = markdown_texts(render(plugins, replace(summary, absent=[old]), "markdown"))
     after = markdown_texts(render(plugins, renamed(summary, label, old), "markdown"))
-    notes = [(f"Not run yet: {old}.", f"Not run yet: {label}."), (f"\n{old}: ", f"\n{label}: ")]
     expected = [label if text == old else text for text in before]
-    for was, becomes in notes:
-        expected = [text.replace(was, becomes) for text in expected]
+    expected = [f"Not run yet: {label}." if text == f"Not run yet: {old}." else text for text in expected]
+    expected = [f"{label}{text.removeprefix(old)}" if text.startswith(f"{old}: ") else text for text in expected]
     assert after == expected
     assert after.count(label) >= 2
+    assert f"Not run yet: {label}." in after
 
 
 @pytest.mark.parametrize("format_", ["rich", "markdown"])
@@ -408,20 +408,6 @@ def test_a_reason_of_failure_is_one_harmless_line(summary: Summary, plugins: Plu
     text = render(plugins, replace(summary, entries=entries), format_)
     assert "flaky: 6 × bad \ufffd[31m news [red] (bench replay 0123456789abcdef)" in text
     assert "\x1b" not in text
-
-
-@pytest.mark.parametrize("label", [*HOSTILE, r"a\b_{c}^$d$", "50 % ~ #1 & <more>"])
-def test_latex_is_a_table_whose_commands_are_ours(summary: Summary, plugins: Plugins, label: str) -> None:
-    text = render(plugins, renamed(summary, label), "latex")
-    rows = re.findall(r"^(.*) \\\\$", text, re.MULTILINE)
-    assert len(rows) == 1 + len(summary.table())
-    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
-    bare = re.sub(r"\\[&%$#_{}]", "", text)  # what is left is obeyed
-    assert not set("#%_^~") & set(bare)
-    assert bare.count("{") == bare.count("}")
-    commands = set(re.findall(r"\\([a-z]+)", bare))
-    ours = "begin end caption toprule midrule bottomrule textbf neq times infty textbackslash textasciitilde"
-    assert commands <= {*ours.split(), "textasciicircum"}
 
 
 @pytest.mark.parametrize("label", HOSTILE)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ HOSTILE = (
     "__proto__",
 )
 STEPS = (0, 1, 10, 100, 1000)
+MACHINE, OTHER = "abacus, 1 thread", f"abacus {HOSTILE[2]}, 9 threads"
 
 
 def make_metric(name_: str, kind_: Any, direction_: Any) -> Metric:
@@ -96,6 +98,7 @@ def make_entry(rows: pl.DataFrame, values: np.ndarray, metric: Metric, label: st
         seconds=float(np.mean(rows["seconds"].to_numpy())),
         budget={"gradient_steps": 1000.0, "generated_samples": 5e4},
         tuning=Tuning(4, 40) if label == "tuned" else None,
+        seconds_by={MACHINE: float(np.mean(rows["seconds"].to_numpy()))},
     )
 
 
@@ -242,15 +245,31 @@ def made() -> Callable[..., Summary]:
 def forty() -> Mapping[str, bytes]:
     """The files of the report of a suite of 40 cells."""
     labels = [f"label{i}" for i in range(7)] + ["control"]
-    return HtmlFormat().files([make_summary(labels, (50, 100, 200, 400, 800), trials=200)])
+    return files(make_summary(labels, (50, 100, 200, 400, 800), trials=200))
+
+
+@pytest.fixture(scope="session")
+def hostile_files(hostile: Summary) -> Mapping[str, bytes]:
+    """The files of the report of ``hostile``."""
+    return files(hostile)
+
+
+def files(summary: Summary) -> Mapping[str, bytes]:
+    """Return the report of a suite; in place of a figure, which test_figures looks at, it has the metric's name."""
+    with patch("bench_core.report.figures.draw", lambda _, metric: dict.fromkeys(("svg", "pdf"), metric.encode())):
+        return HtmlFormat().files([summary])
 
 
 @pytest.fixture(scope="session")
 def hostile() -> Summary:
-    """A summary in which everything that a stranger can name is named to do harm."""
+    """A summary in which everything that a stranger can name is named to do harm.
+
+    The label ``tuned`` ran on another machine, too, and ``__proto__`` nowhere else; ``control`` was not run here.
+    """
     bad = HOSTILE[0]
-    return make_summary(
+    summary = make_summary(
         (*HOSTILE, "tuned", "control"),
+        (50, 100),
         trials=15,
         failures={0: ("error", f"boom {HOSTILE[1]}\n\x1b[2J"), 3: ("nan", bad)},
         suite="made",
@@ -264,3 +283,13 @@ def hostile() -> Summary:
         selections=[make_selection("tuned")],
         environments={"e1": {bad: bad, "packages": {HOSTILE[2]: "1"}}, "e2": {"cpu": "x"}},
     )
+    return replace(summary, entries=[elsewhere(entry) for entry in summary.entries])
+
+
+def elsewhere(entry: Entry) -> Entry:
+    """Return the entry as if some labels had run on another machine, and some had not run here."""
+    if entry.label == "__proto__":
+        return replace(entry, seconds=2.0, seconds_by={OTHER: 2.0})
+    if entry.label == "tuned":
+        return replace(entry, seconds=float("nan"), seconds_by={**entry.seconds_by, OTHER: 1.0})
+    return replace(entry, reference=entry.control)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench_core.report import figures, html
-from bench_core.report.html import HtmlFormat
+from bench_core.report import html
 from bench_core.summary import Summary
 
 if TYPE_CHECKING:
@@ -66,24 +65,27 @@ def visit(browser: Browser, path: Path, **options: Any) -> Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(browser: Browser, hostile: Summary, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+def opened(browser: Browser, hostile_files: Mapping[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Opened:
     """The hostile suite, once all its plots are drawn."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "draw", lambda summary, metric: {"svg": b"", "pdf": b""})  # test_figures looks at them
-        path = write(tmp_path_factory.mktemp("report"), HtmlFormat().files([hostile]))
+    path = write(tmp_path_factory.mktemp("report"), hostile_files)
     opened = visit(browser, path, viewport={"width": 1300, "height": 900})
     opened.page.wait_for_selector("html[data-plots=drawn]", state="attached", timeout=60_000)
     return opened
 
 
-@pytest.fixture
-def page(browser: Browser, opened: Opened) -> Iterator[Page]:
-    """A fresh page of the same report whose plots never come, which costs their time and takes nothing else away."""
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Page:
+    """A page to which plots never come, which saves their time and takes nothing else away."""
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.route("**/plotly.min.js", lambda route: route.abort())
-    page.goto(opened.page.url)
-    yield page
-    page.close()
+    return page
+
+
+@pytest.fixture
+def page(tab: Page, opened: Opened) -> Page:
+    """The same report, as if it had just been opened."""
+    tab.goto(opened.page.url)
+    return tab
 
 
 def column(page: Page, title: str) -> list[str]:
@@ -179,15 +181,15 @@ def test_columns_sort_by_click_and_by_key(page: Page) -> None:
 
 def test_rows_are_found_by_problem_word_label_and_control(page: Page) -> None:
     status = page.locator("#s0-table .status")
-    assert status.inner_text() == "24 of 24 rows"
+    assert status.inner_text() == "16 of 16 rows"
     page.get_by_label("problem cell").first.select_option(label="m = 100")
-    assert status.inner_text() == "8 of 24 rows"
+    assert status.inner_text() == "8 of 16 rows"
     page.get_by_label("hide controls").check()
-    assert status.inner_text() == "7 of 24 rows"
+    assert status.inner_text() == "7 of 16 rows"
     chip = page.locator(".chip", has_text="tuned")
     chip.press("Space")
     assert chip.get_attribute("aria-pressed") == "false"
-    assert status.inner_text() == "6 of 24 rows"
+    assert status.inner_text() == "6 of 16 rows"
     page.get_by_label("find").fill("BOLD")
     assert column(page, "label") == [f"{BOLD}"]
     page.get_by_label("find").fill("nothing has this")
@@ -202,7 +204,8 @@ def test_the_metric_switches_the_table_and_the_plots(page: Page, hostile: Summar
     assert "Wilcoxon" in page.locator("#s0-pairs .notes").inner_text()
 
 
-def test_an_interval_says_its_numbers_to_a_mouse_and_to_a_keyboard(page: Page, hostile: Summary) -> None:
+def test_an_interval_says_its_numbers_to_a_mouse_and_to_a_keyboard(opened: Opened, hostile: Summary) -> None:
+    page = opened.page
     entry = hostile.table("success")[0]
     tip, bar = page.locator("#tip"), page.locator("#s0-table .bar").first
     assert tip.is_hidden()
@@ -230,7 +233,8 @@ def test_a_row_opens_and_tells_how_to_compute_it_again(page: Page) -> None:
     assert page.locator("#s0-table .detail").count() == 0
 
 
-def test_a_claim_shows_its_verdict_in_words_and_its_parts_on_demand(page: Page) -> None:
+def test_a_claim_shows_its_verdict_in_words_and_its_parts_on_demand(opened: Opened) -> None:
+    page = opened.page
     claims = page.locator("#s0-claims")
     tally = " ".join(claims.locator(".tally").inner_text().split())
     assert tally == "1 supported, 1 contradicted (expected), 1 inconclusive"
@@ -240,6 +244,39 @@ def test_a_claim_shows_its_verdict_in_words_and_its_parts_on_demand(page: Page) 
     assert part.is_hidden()
     claims.locator("summary").first.press("Enter")
     assert part.is_visible()
+
+
+def test_time_is_held_against_quality_on_one_machine_at_a_time(opened: Opened) -> None:
+    page = opened.page
+    figure = page.locator("figure", has=page.get_by_role("heading", name="Time against quality"))
+
+    def drawn() -> list[str]:
+        traces = figure.locator(".plot").evaluate("plot => plot.data.map(trace => trace.name)")
+        front = figure.locator(".plot").evaluate("plot => plot.data[0].x")
+        assert len(front) >= 2
+        return [trace for trace in traces if trace != "Pareto front"]
+
+    where = figure.get_by_label("machine")
+    assert where.locator("option").all_inner_texts() == [
+        "A: abacus, 1 thread",
+        f"B: abacus {BOLD}, 9 threads",
+    ]
+    assert "__proto__" not in drawn()
+    assert {"tuned", "control"} < set(drawn())
+    where.select_option(index=1)
+    assert drawn() == ["__proto__", "tuned"]
+    assert f"on B: abacus {BOLD}, 9 threads; only labels" in figure.locator("figcaption").inner_text()
+    where.select_option(index=0)
+    assert len(drawn()) == 7
+
+
+def test_reference_results_are_told_from_what_ran_here(page: Page) -> None:
+    marked = [label.strip() for label in column(page, "label") if "†" in label]
+    assert marked == ["control†"] * 2
+    assert "30 trials, not run here" in page.locator(".facts").inner_text()
+    page.locator("#s0-table .more", has_text="control†").first.click()
+    assert "reference results that come with bench" in page.locator("#s0-table .detail").inner_text()
+    assert column(page, "s/trial B").count("2") == 2
 
 
 def test_a_narrow_window_scrolls_tables_and_never_the_page(opened: Opened) -> None:

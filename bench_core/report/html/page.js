@@ -218,6 +218,7 @@
   // ---- words beside symbols ------------------------------------------------------------------------------------------
 
   const VERDICTS = { best: '★', 'not separated': '≈', separated: '▽', control: '◇' };
+  const DIFFERENCES = { rate: 'differences of rates with Tango score', mean: 'mean differences with Student\'s t', skewed: 'median differences with order-statistic' };
   const CLAIMS = { supported: '✓', contradicted: '✗', inconclusive: '?' };
   const VERDICT_CLASS = { best: 'best', 'not separated': 'near', separated: 'far', control: 'control' };
 
@@ -331,6 +332,7 @@
     const state = { metric: Math.max(0, s.metrics.findIndex((metric) => metric.name === s.metric)), group: -1, hidden: new Set(), controls: true, text: '' };
     const metric = () => s.metrics[state.metric];
     const shown = (label) => !state.hidden.has(label) && (state.controls || !s.labels[label].control);
+    const over = (about) => (about.over ? ` ${about.over}` : '');
     const rowsOf = (name) => s.rows.filter((row) => row.metric === name);
     const updates = [];
     const update = () => { for (const each of updates) each(); };
@@ -347,6 +349,7 @@
     const stored = [...cells.values()];
     const trials = stored.reduce((sum, row) => sum + row.n, 0);
     const failed = stored.reduce((sum, row) => sum + row.failed, 0);
+    const borrowed = stored.reduce((sum, row) => sum + (row.reference ? row.n : 0), 0);
     const fact = (name, value) => (value ? el('div', {}, el('dt', {}, name), el('dd', {}, value)) : null);
     const constants = el('dd');
     const head = el('header', { class: 'head' },
@@ -355,6 +358,7 @@
       el('dl', { class: 'facts' },
         fact('suite', s.name), fact('run', s.run),
         fact('size', `${plural(s.groups.length, 'problem cell')}, ${plural(s.labels.length, 'label')}, ${plural(trials, 'trial')}`),
+        fact('reference', borrowed ? `${plural(borrowed, 'trial')}, not run here` : ''),
         fact('failed', failed ? plural(failed, 'trial') : 'none'),
         fact('compute', s.seconds),
         el('div', { class: 'wide' }, el('dt', {}, 'constant'), constants)));
@@ -440,10 +444,10 @@
         if (row.skipped) return `${label.name}: skipped, ${row.skipped}`;
         if (!row.n) return `${label.name}: not run`;
         const digits = (value) => (Number.isFinite(num(value)) ? String(Number(num(value).toPrecision(7))) : show(num(value)));
-        return `${label.name}, ${s.groups[row.group].title}\n${about.centre} ${about.name} ${digits(row.estimate)}\n95 % interval [${digits(row.low)}, ${digits(row.high)}] (${row.interval})\n${plural(row.n, 'trial')}, ${row.failed} failed`;
+        return `${label.name}, ${s.groups[row.group].title}\n${about.centre} ${about.name} ${digits(row.estimate)}\n95 % interval${over(about)} [${digits(row.low)}, ${digits(row.high)}] (${row.interval})\n${plural(row.n, 'trial')}, ${row.failed} failed`;
       };
       const key = `${id}-r${s.rows.indexOf(row)}`;
-      const more = el('button', { type: 'button', class: 'more', 'aria-expanded': String(open.has(row)), 'aria-controls': key }, el('span', { class: 'twist', 'aria-hidden': 'true' }), label.name);
+      const more = el('button', { type: 'button', class: 'more', 'aria-expanded': String(open.has(row)), 'aria-controls': key }, el('span', { class: 'twist', 'aria-hidden': 'true' }), row.name);
       let details = null;
       const group = el('td', { class: 'problem' }, el('span', {}, s.groups[row.group].title));
       const kinds = about.columns.map((column) => column.kind);
@@ -475,10 +479,13 @@
       const label = s.labels[row.label];
       const line = (name, ...value) => el('div', {}, el('dt', {}, name), el('dd', {}, value));
       const several = unique(s.groups.map((group) => group.problem)).length > 1;
+      const took = row.seconds.flatMap((spent, k) => (Number.isFinite(num(spent)) ? [`${show(spent)} on ${s.machines[k]}`] : []));
       return el('dl', { class: 'about' },
         line('method', `${label.method}: ${row.params || 'no parameters'}`),
         line('problem', `${s.groups[row.group].problem}: ${s.groups[row.group].params}`),
         row.skipped ? line('skipped', row.skipped) : null,
+        row.reference ? line('where from', 'reference results that come with bench, not run here') : null,
+        took.length ? line('seconds per trial', took.join('; ')) : null,
         row.budget.length ? line('budget per trial', row.budget.map(([name, spent]) => `${count(spent)} ${name}`).join(', ')) : null,
         row.failures.length ? line('failed', row.failures.map(([kind, n]) => `${n} ${kind}`).join(', ')) : null,
         row.reasons.map(([reason, n, trial]) => line(`${n} ×`, el('span', { class: 'reason' }, reason), trial ? copyable(`bench replay ${trial}`, 'replay a trial that failed so') : null)),
@@ -501,7 +508,7 @@
     const place = (group) => s.groups[group].x;
     const title = () => `${metric().centre} ${metric().name}`;
     const withInterval = (row) => `${show(num(row.estimate))} [${show(num(row.low))}, ${show(num(row.high))}]`;
-    const rowHover = (row) => hover(s.labels[row.label].name, s.groups[row.group].title, `${metric().centre} ${metric().name} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`);
+    const rowHover = (row) => hover(row.name, s.groups[row.group].title, `${metric().centre} ${metric().name} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`);
     const line = (label, extra) => ({ color: colorOf(s.labels[label]), dash: s.labels[label].dash, width: s.labels[label].control ? 1.3 : 1.9, ...extra });
     const marker = (label, extra) => ({ color: colorOf(s.labels[label]), symbol: s.labels[label].symbol, size: 7.5, ...extra });
     const named = (label) => ({ name: esc(short(s.labels[label].name, 40)), legendgroup: `l${label}`, hovertemplate: '%{text}<extra></extra>' });
@@ -615,11 +622,11 @@
 
     const cellsBest = new Map(s.rows.filter((row) => row.verdict === 'best').map((row) => [`${row.metric} ${row.group}`, row.label]));
 
-    /** A select of problem cells; starts with the last, which usually has most data. */
-    function pickGroup(groups, change) {
+    /** A select of problem cells; starts with the last, unless told otherwise, which usually has most data. */
+    function pickGroup(groups, change, first) {
       const picked = choice('problem cell', groups.map((group) => s.groups[group].title), (value) => change(groups[value]));
-      picked.select.value = String(groups.length - 1);
-      return { nodes: groups.length > 1 ? [picked.node] : [], first: groups[groups.length - 1] };
+      picked.select.value = String(first === undefined ? groups.length - 1 : groups.indexOf(first));
+      return groups.length > 1 ? [picked.node] : [];
     }
     const groupsOf = (items) => unique(items.map((item) => item.group)).sort((a, b) => a - b);
 
@@ -635,8 +642,8 @@
       const pick = pickGroup(groups, (value) => { group = value; made.update(); });
       const made = figure('Performance profiles', () => {
         const about = valued();
-        return `Share of all attempted trials whose ${about.name} is ${about.direction === 'lower' ? 'at most' : 'at least'} τ, for every τ; bands hold for all τ at once (95 %, per label).${about !== metric() ? ` A ${metric().kind} has no profile of its own.` : ''} ${zeros ? ' τ = 0 stands at the left edge.' : ''} At most ${s.thin.profile} points a label.`;
-      }, pick.nodes, () => {
+        return `Share of all attempted trials whose ${about.name} is ${about.direction === 'lower' ? 'at most' : 'at least'} τ, for every τ; bands hold for all τ at once (95 %, per label${over(about)}).${about !== metric() ? ` A ${metric().kind} has no profile of its own.` : ''} ${zeros ? ' τ = 0 stands at the left edge.' : ''} At most ${s.thin.profile} points a label.`;
+      }, pick, () => {
         const about = valued();
         const own = s.profiles.filter((each) => each.group === group && each.metric === about.name && shown(each.label));
         if (!own.length) return { missing: 'Nothing to draw: no shown label has a value here.' };
@@ -682,7 +689,7 @@
       const axes = ['gradient steps', 'generated samples'];
       const by = choice('against', axes, (value) => { axis = value ? 'samples' : 'steps'; made.update(); });
       const made = figure('Error along the way', () => `Median over trials and band from the lower to the upper quartile; failed trials count as infinitely bad, and what is infinite is not drawn. At most ${s.thin.path} places a label.${axis === 'samples' ? ' Generated samples: steps × samples per step of the trial; labels that generate none are left out.' : ''}`,
-        [by.node, ...pick.nodes], () => {
+        [by.node, ...pick], () => {
           const own = s.paths.filter((each) => each.group === group && shown(each.label) && each[axis]);
           if (!own.length) return { missing: axis === 'samples' ? 'Nothing to draw: no shown label generates samples here.' : 'Nothing to draw: no shown label recorded its error on the way here.' };
           const all = own.flatMap((each) => each[axis].x);
@@ -703,25 +710,31 @@
 
     // ---- time against quality
 
-    const timed = s.rows.filter((row) => row.n && num(row.seconds) > 0 && Number.isFinite(num(row.estimate)));
-    if (timed.length) {
-      const groups = groupsOf(timed);
-      let group = groups[groups.length - 1];
-      const pick = pickGroup(groups, (value) => { group = value; made.update(); });
-      const made = figure('Time against quality', () => 'Line: labels that no other label beats in both (Pareto front, of the shown ones, without controls). Seconds are wall time per trial of a batch, on the hardware of the run.'.concat(offAxis()), pick.nodes, () => {
-        const own = timed.filter((row) => row.metric === metric().name && row.group === group && shown(row.label) && fits(row));
+    // What different machines took is not compared: the plot is of one machine, with the labels that were timed on it.
+    const timed = (machine) => s.rows.filter((row) => num(row.seconds[machine]) > 0 && Number.isFinite(num(row.estimate)));
+    const clocks = range(s.machines.length).filter((machine) => timed(machine).length);
+    if (clocks.length) {
+      let machine = clocks[0];
+      const groups = groupsOf(clocks.flatMap(timed));
+      let group = groupsOf(timed(machine)).pop();
+      const pick = pickGroup(groups, (value) => { group = value; made.update(); }, group);
+      const where = clocks.length > 1 ? [choice('machine', clocks.map((each) => s.machines[each]), (value) => { machine = clocks[value]; made.update(); }).node] : [];
+      const caption = () => `Line: labels that no other label beats in both (Pareto front, of the shown ones, without controls). Seconds are wall time per trial of a batch, on ${s.machines[machine]}${where.length ? '; only labels that were timed there, their values over all trials' : ''}.${offAxis()}`;
+      const made = figure('Time against quality', caption, [...where, ...pick], () => {
+        const own = timed(machine).filter((row) => row.metric === metric().name && row.group === group && shown(row.label) && fits(row));
         if (!own.length) return { missing: 'Nothing to draw: no shown label has a time and a value here.' };
+        const time = (row) => row.seconds[machine];
         const sign = metric().direction === 'higher' ? -1 : 1;
         let best = Infinity;
-        const front = own.filter((row) => !s.labels[row.label].control).sort((a, b) => a.seconds - b.seconds || sign * (a.estimate - b.estimate)).filter((row) => { const better = sign * row.estimate < best; if (better) best = sign * row.estimate; return better; });
-        const last = Math.max(...own.map((row) => row.seconds));
-        const traces = [{ x: [...front.map((row) => row.seconds), last], y: [...front.map((row) => row.estimate), ...front.slice(-1).map((row) => row.estimate)], mode: 'lines', line: { color: PAPER[theme()].axis, width: 1.4, dash: 'solid', shape: 'hv' }, hoverinfo: 'skip', name: 'Pareto front' },
-          ...own.map((row) => ({ ...named(row.label), x: [row.seconds], y: [row.estimate], mode: 'markers', marker: marker(row.label, { size: 9.5 }), ...errors([row], 'y'), text: [hover(s.labels[row.label].name, `${show(row.seconds)} s per trial`, `${title()} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`)] }))];
+        const front = own.filter((row) => !s.labels[row.label].control).sort((a, b) => time(a) - time(b) || sign * (a.estimate - b.estimate)).filter((row) => { const better = sign * row.estimate < best; if (better) best = sign * row.estimate; return better; });
+        const last = Math.max(...own.map(time));
+        const traces = [{ x: [...front.map(time), last], y: [...front.map((row) => row.estimate), ...front.slice(-1).map((row) => row.estimate)], mode: 'lines', line: { color: PAPER[theme()].axis, width: 1.4, dash: 'solid', shape: 'hv' }, hoverinfo: 'skip', name: 'Pareto front' },
+          ...own.map((row) => ({ ...named(row.label), x: [time(row)], y: [row.estimate], mode: 'markers', marker: marker(row.label, { size: 9.5 }), ...errors([row], 'y'), text: [hover(row.name, `${show(time(row))} s per trial`, `${title()} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`)] }))];
         traces.slice(1).forEach((trace, k) => { trace.error_y.color = colorOf(s.labels[own[k].label]); });
-        return { traces, layout: { xaxis: { ...logAxis(own.map((row) => row.seconds)), title: { text: 'seconds per trial', standoff: 8 } }, yaxis: yAxis(own) }, labels: own.length + 1 };
+        return { traces, layout: { xaxis: { ...logAxis(own.map(time)), title: { text: 'seconds per trial', standoff: 8 } }, yaxis: yAxis(own) }, labels: own.length + 1 };
       }, file('time'));
       add(made);
-    }
+    } else notDrawn.push('Time against quality: no trial has a time.');
 
     // ---- single trials, where they are few
 
@@ -729,7 +742,7 @@
       const groups = groupsOf(s.dots);
       let group = groups[groups.length - 1];
       const pick = pickGroup(groups, (value) => { group = value; made.update(); });
-      const made = figure('Single trials', () => `Every trial of the cells that have at most ${s.thin.few}; a failed one has no value and is counted beside its label.`, pick.nodes, () => {
+      const made = figure('Single trials', () => `Every trial of the cells that have at most ${s.thin.few}; a failed one has no value and is counted beside its label.`, pick, () => {
         const own = s.dots.filter((each) => each.group === group && each.metric === valued().name && shown(each.label));
         if (!own.length) return { missing: `Nothing to draw: every shown label has more than ${s.thin.few} trials here.` };
         const values = own.flatMap((each) => each.trials.map(([, , , value]) => num(value))).filter(Number.isFinite);
@@ -824,7 +837,7 @@
         const columns = [['problem'], ['a'], ['b'], ['a − b [95 %]', 1], ['interval', 0, ends], ['p raw', 1], ['p adjusted', 1, null, 'Holm, over all pairs of the table'], ['pairs', 1], ['a better', 1, null, 'n10: trials in which a is better'], ['b better', 1, null, 'n01: trials in which b is better'], ['verdict']]
           .map(([title_, numeric, head_, help]) => ({ title: title_, numeric, head: head_, help }));
         const made = sortable(`Pairwise comparisons under ${metric().name}`, columns, () => own.filter((each) => (group < 0 || each.group === group) && shown(each.a) && shown(each.b)).map((each) => {
-          const [a, b] = [s.labels[each.a].name, s.labels[each.b].name];
+          const [a, b] = [each.a, each.b].map((label) => cells.get(`${each.group} ${label}`).name);
           return {
             keys: [each.group, a, b, each.difference, num(each.high) - num(each.low), each.raw, each.p, each.n, each.n10, each.n01, each.separated ? 0 : 1],
             group: each.group,
@@ -838,8 +851,7 @@
         }), { empty: 'No pair of shown labels here.', tall: own.length > 45 });
         holder_.replaceChildren(made.node);
         made.update();
-        const test = metric().kind === 'rate' ? 'Exact McNemar tests, Tango score intervals' : 'Wilcoxon signed-rank tests, median differences with order-statistic intervals';
-        about.textContent = own.length ? `${test}; p adjusted by Holm over all ${own.length} pairs of the table. Controls take no part.` : '';
+        about.textContent = own.length ? `${capital(metric().test)}; ${DIFFERENCES[metric().kind]} intervals (95 %${over(metric())}). Controls take no part.` : '';
       };
       updates.push(refresh);
       return [groups.length > 1 ? el('div', { class: 'controls' }, pick.node) : null, holder_, about];
@@ -856,14 +868,14 @@
 
     const why = new Map();
     for (const row of stored) for (const [reason, n, trial] of row.reasons) {
-      const key = `${row.label} ${reason}`;
-      const known = why.get(key) || { label: row.label, reason, n: 0, trial };
+      const key = `${row.name} ${reason}`;
+      const known = why.get(key) || { name: row.name, reason, n: 0, trial };
       known.n += n;
       why.set(key, known);
     }
     const reasons = failed ? section('failures', 'Failures', why.size ? el('div', { class: 'scroll', role: 'region', 'aria-label': 'Reasons of failures', tabindex: 0 }, el('table', { class: 'wrapping' }, el('caption', { class: 'hidden' }, 'Why trials failed'),
       el('thead', {}, el('tr', {}, ['label', 'trials', 'reason', 'replay one'].map((name, k) => el('th', { scope: 'col', class: k === 1 ? 'numeric' : null }, name)))),
-      el('tbody', {}, [...why.values()].sort((a, b) => b.n - a.n).map((each) => el('tr', {}, el('th', { scope: 'row', class: 'label' }, s.labels[each.label].name), el('td', { class: 'numeric' }, count(each.n)), el('td', { class: 'reason' }, each.reason), el('td', {}, each.trial ? copyable(`bench replay ${each.trial}`, 'replay a trial that failed so') : null)))))) : el('p', { class: 'notes' }, `${plural(failed, 'trial')} failed; no reason is stored.`)) : null;
+      el('tbody', {}, [...why.values()].sort((a, b) => b.n - a.n).map((each) => el('tr', {}, el('th', { scope: 'row', class: 'label' }, each.name), el('td', { class: 'numeric' }, count(each.n)), el('td', { class: 'reason' }, each.reason), el('td', {}, each.trial ? copyable(`bench replay ${each.trial}`, 'replay a trial that failed so') : null)))))) : el('p', { class: 'notes' }, `${plural(failed, 'trial')} failed; no reason is stored.`)) : null;
 
     // ---- where it ran
 

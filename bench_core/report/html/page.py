@@ -273,6 +273,7 @@ def _row(
         "skipped": entry.skipped,
         "verdict": table.verdict(entry),
         "seconds": [number(entry.seconds_by.get(machine), 6) for machine in summary.machines],
+        "name": table.label(entry),
         "reference": entry.reference,
         "budget": [[name.replace("_", " "), count] for name, count in entry.budget.items()],
         "params": table.settings(entry.method_params),

@@ -70,11 +70,18 @@ def profile_points(summary: Summary) -> int:
 def profiles(summary: Summary) -> list[dict[str, Any]]:
     """Return the performance profile of every cell under every metric that is no rate.
 
-    A trial without a value reaches no tau: it stays in the denominator.
+    A trial without a value reaches no tau: it stays in the denominator. Where a problem cell may stop at several looks,
+    bands hold at all of them.
     """
     points = profile_points(summary)
+    at = {key: stats.path_level(LEVEL, len(reach.looks)) for key, reach in summary.reaches.items()}
     return [
-        {"metric": name, "key": key, "label": label, **_profile(sample.values[name], metric, points)}
+        {
+            "metric": name,
+            "key": key,
+            "label": label,
+            **_profile(sample.values[name], metric, points, at.get(key, LEVEL)),
+        }
         for name, metric in summary.metrics.items()
         if metric.kind != "rate"
         for (key, label), sample in summary.samples.items()
@@ -82,9 +89,9 @@ def profiles(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _profile(values: Floats, metric: Metric, points: int) -> dict[str, Any]:
+def _profile(values: Floats, metric: Metric, points: int, level: float) -> dict[str, Any]:
     whole = np.where(np.isnan(values), worst(metric), values)
-    profile = stats.performance_profile(whole, direction=metric.direction, level=LEVEL)
+    profile = stats.performance_profile(whole, direction=metric.direction, level=level)
     tau = np.asarray(profile.tau, dtype=np.float64)
     kept = thinned(len(tau), points)
     kept = kept[np.isfinite(tau[kept])]

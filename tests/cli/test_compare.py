@@ -1,0 +1,453 @@
+"""Two labels and two runs compared, on trials written by hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import binomtest, fisher_exact
+
+from bench_core import stats
+from bench_core.plan import make_plan
+from bench_core.plugins import PluginSources, load_plugins
+from bench_core.suite import AdaptiveTrials, MethodEntry, ProblemEntry, Suite, UntilEntry
+
+SCORE = """\
+from bench_core import hookimpl
+from bench_core.metrics import MeasuredMetric
+
+class Score(MeasuredMetric):
+    name, kind, direction = "score", "mean", "higher"
+    def measure(self, trials, fit):
+        return trials["truth"][:, 0]
+
+@hookimpl
+def bench_register_metrics():
+    return [Score()]
+"""
+GOOD, BAD = 0.1, 0.9  # errors on either side of the threshold
+
+
+def outcomes(text):
+    """Return errors for ``1110`` and the like; f is a failed trial."""
+    return [{"1": GOOD, "0": BAD, "f": "error"}[each] for each in text]
+
+
+@pytest.fixture(scope="module")
+def loaded(repo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "score.py").write_text(SCORE, encoding="utf-8")
+    return load_plugins(PluginSources(checkout=repo / "plugins", folders=(folder,)))
+
+
+@pytest.fixture
+def checkout(project, repo, loaded, monkeypatch):
+    """A checkout of one's own, whose plugins are loaded once for all tests."""
+    folder = project({"pyproject.toml": "[tool.bench]\n"})
+    (folder / "plugins").symlink_to(repo / "plugins")
+    for command in ("compare", "run", "report"):
+        monkeypatch.setattr(f"bench_core.cli.{command}.open_plugins", lambda *_: loaded)
+    return folder
+
+
+@pytest.fixture
+def store(checkout, loaded):
+    """Write a run: ``store(folder, {label: outcomes or {m: outcomes}})``; return the folder.
+
+    An outcome is the error of a trial, or the status of one that failed.
+    """
+
+    def write(
+        name,
+        labels,
+        *,
+        suite="s",
+        seed=0,
+        metrics=("success", "error"),
+        value="error",
+        trials=None,
+        digests=None,
+        columns=None,
+        env=None,
+        lr=0.1,
+    ):
+        cells = {label: found if isinstance(found, dict) else {20: found} for label, found in labels.items()}
+        ms = list(dict.fromkeys(m for found in cells.values() for m in found))
+        stated = Suite(
+            name=suite,
+            title="By hand",
+            seed=seed,
+            trials=trials or max(len(each) for found in cells.values() for each in found.values()),
+            problems=[ProblemEntry(name="gaussian_mean", params={"d": 2, "threshold": 0.5}, grid={"m": ms})],
+            methods=[
+                MethodEntry(
+                    name="truth" if label == "truth" else "mle",
+                    label=label,
+                    params={} if label == "truth" else {"iterations": i + 1, "lr": lr},
+                )
+                for i, label in enumerate(cells)
+            ],
+            metrics=list(metrics),
+            report={"metric": metrics[0], "x": "m"},
+        )
+        rows = []
+        for cell in make_plan(stated, loaded).cells:
+            m = cell.problem_params["m"]
+            for repeat, outcome in enumerate(cells[cell.label].get(m, [])):
+                failed = isinstance(outcome, str)
+                rows.append(
+                    {
+                        "trial_id": cell.trial_id(repeat),
+                        "cell_id": cell.cell_id,
+                        "label": cell.label,
+                        "repeat": repeat,
+                        "seed": seed,
+                        "split": "main",
+                        "status": outcome if failed else "ok",
+                        "reason": "gave up" if failed else None,
+                        "seconds": 2.0,
+                        "env_id": "here",
+                        "data_digest": f"{seed}-{m}-{repeat}" + (digests or {}).get(cell.label, ""),
+                        "method_digest": cell.method_digest,
+                        "problem_digest": cell.problem_digest,
+                        "spec": cell.spec(repeat),
+                        f"metric.{value}": None if failed else outcome,
+                    }
+                )
+        folder = checkout / name / suite / f"20260101T000000Z-s{seed}-cpu"
+        folder.mkdir(parents=True)
+        (folder / "suite.yaml").write_text(stated.resolved(), encoding="utf-8")
+        (folder / "env.json").write_text(json.dumps({"here": {"cpu": "abacus", **(env or {})}}), encoding="utf-8")
+        kinds = {"reason": pl.String, f"metric.{value}": pl.Float64}
+        frame = pl.DataFrame(rows, schema_overrides=kinds).with_columns(**(columns or {}))
+        frame.write_parquet(folder / "trials.parquet")
+        return checkout / name
+
+    return write
+
+
+@pytest.fixture
+def bench(cli):
+    def call(*arguments, code=0):
+        outcome = cli("compare", *arguments)
+        assert outcome.code == code, outcome.err + outcome.out
+        return outcome
+
+    return call
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def cells(bench, *arguments):
+    (found,) = json.loads(bench(*arguments, "--json").out)
+    return {each["problem_params"]["m"]: each for each in found["cells"]}, found
+
+
+# ---- two labels ------------------------------------------------------------------------------------------------------
+
+
+def test_two_labels_are_compared_as_by_hand(store, bench):
+    one = {20: outcomes("1" * 30 + "0" * 10), 40: outcomes("1" * 22 + "0" * 18)}
+    two = {20: outcomes("1" * 15 + "0" * 25), 40: outcomes("0" * 3 + "1" * 20 + "0" * 17)}
+    store("results", {"one": one, "two": two, "other": {20: [GOOD] * 40, 40: [GOOD] * 40}})
+    found, whole = cells(bench, "results", "one", "two")
+    first, second = found[20], found[40]
+    assert (first["n_pairs"], first["n10"], first["n01"]) == (40, 15, 0)
+    assert (second["n10"], second["n01"]) == (3, 1)
+    raw = [binomtest(15, 15).pvalue, binomtest(3, 4).pvalue]
+    assert [first["p_value_raw"], second["p_value_raw"]] == pytest.approx(raw)
+    assert [first["p_value"], second["p_value"]] == pytest.approx([2 * raw[0], raw[1]])  # of this call's two cells
+    assert [first["separated"], second["separated"]] == [True, False]
+    assert second["detectable"] == pytest.approx(stats.detectable_rate_difference(40, 0.1, 0.025), nan_ok=True) or (
+        second["detectable"] == pytest.approx(0.3, abs=0.1)  # more discordance than was seen
+    )
+    pooled = stats.pooled(
+        [
+            stats.PairedTest(40, 0, 15, "mcnemar_exact", 0, 0, 0, 0),
+            stats.PairedTest(40, 1, 3, "mcnemar_exact", 0, 0, 0, 0),
+        ]
+    )
+    assert whole["pooled"]["p_value"] == pytest.approx(pooled.p_value)
+    assert [whole["pooled"][key] for key in ("n10", "n01", "n_pairs", "n_cells")] == [18, 1, 80, 2]
+    assert [whole["pooled"][key] for key in ("estimate", "low", "high")] == pytest.approx(pooled[7:10])
+    low, high = stats.tango(15, 0, 40)[1:3]
+    out = flat(bench("results", "one", "two").out)
+    assert f"m = 20 one is better than two: +0.375 success [{low:+.3f}, {high:+.3f}], 40 pairs" in out
+    assert "m = 40 not separated: +0.050 success" in out
+    assert "40 pairs show differences above" in out
+    assert "together one is better than two: +0.212 success on average" in out
+    assert "80 pairs in 2 problem cells" in out
+    assert "adjusted over the 2 problem cells" in out
+
+
+def test_the_sentence_begins_with_the_better_one(store, bench):
+    store("results", {"one": outcomes("0" * 30), "two": outcomes("1" * 20 + "0" * 10)})
+    found, _ = cells(bench, "results", "one", "two")
+    assert found[20]["difference"] == pytest.approx(-2 / 3)
+    assert found[20]["words"].startswith("two is better than one: +0.667 success [")
+    assert found[20]["verdict"] == "b is better"
+
+
+def test_what_many_pairs_would_show_is_what_power_says(store, bench):
+    store("results", {"one": outcomes("1100" * 100), "two": outcomes("1010" * 100)})
+    found, _ = cells(bench, "results", "one", "two")
+    smallest = stats.detectable_rate_difference(400, 0.5, 0.05)
+    assert found[20]["detectable"] == pytest.approx(smallest)
+    words = found[20]["words"]
+    assert words.startswith("not separated: +0.000 success [")
+    assert words.endswith(f"400 pairs show differences above {smallest:.3f}")
+
+
+def test_errors_are_compared_by_ranks_and_told_in_their_own_unit(store, bench):
+    rng = np.random.default_rng(0)
+    errors = rng.uniform(0.2, 0.4, 60)
+    store(
+        "results",
+        {
+            "one": list(errors),
+            "two": list(errors - rng.uniform(0.01, 0.03, 60)),
+            "three": list(errors + rng.normal(0, 0.01, 60)),
+        },
+    )
+    found, _ = cells(bench, "results", "one", "two", "--metric", "error")
+    assert found[20]["test"] == "wilcoxon"
+    assert found[20]["words"].startswith("two is better than one: -0.0")
+    found, _ = cells(bench, "results", "one", "three", "--metric", "error")
+    differences = errors - (errors + 0)
+    assert differences.size == 60
+    assert found[20]["detectable"] == pytest.approx(0.01 * stats.detectable_shift(60), rel=0.3)
+    out = flat(bench("results", "one", "three", "--metric", "error").out)
+    assert "Wilcoxon signed-rank test" in out
+    assert "better: one" in out
+
+
+def test_failures_count_and_are_told(store, bench):
+    store("results", {"one": outcomes("1" * 20), "two": outcomes("f" * 10 + "1" * 10)})
+    found, _ = cells(bench, "results", "one", "two")
+    assert (found[20]["b"]["n_failed"], found[20]["n10"]) == (10, 10)
+    assert "Failed trials count as no success: one 0 of 20, two 10 of 20." in flat(bench("results", "one", "two").out)
+
+
+def test_controls_may_be_named(store, bench):
+    store("results", {"one": outcomes("0" * 20), "truth": outcomes("1" * 20)})
+    assert "truth is better than one" in bench("results", "one", "truth").out
+
+
+def test_the_table_shows_both_labels_on_the_trials_that_both_have(store, bench):
+    store("results", {"one": outcomes("1" * 10), "two": outcomes("1" * 5 + "0" * 5 + "0" * 30)})
+    found, _ = cells(bench, "results", "one", "two")
+    assert (found[20]["b"]["on_pairs"], found[20]["b"]["estimate"], found[20]["n_pairs"]) == (0.5, 0.125, 10)
+    assert found[20]["difference"] == 0.5
+
+
+def test_other_data_is_no_pair(store, bench):
+    store("results", {"one": outcomes("1" * 30), "two": outcomes("1" * 5 + "0" * 25)}, digests={"two": "x"})
+    found, _ = cells(bench, "results", "one", "two")
+    assert (found[20]["paired"], found[20]["test"], found[20]["n_pairs"]) == (False, "fisher_exact", 0)
+    assert found[20]["p_value_raw"] == pytest.approx(fisher_exact([[30, 0], [5, 25]]).pvalue)
+    # Newcombe's interval from the ends of Clopper and Pearson's.
+    (p, p_low, p_high), (q, q_low, q_high) = stats.clopper_pearson(30, 30)[:3], stats.clopper_pearson(5, 30)[:3]
+    assert found[20]["low"] == pytest.approx(p - q - np.hypot(p - p_low, q_high - q))
+    assert found[20]["high"] == pytest.approx(p - q + np.hypot(p_high - p, q - q_low))
+    out = flat(bench("results", "one", "two").out)
+    assert "one is better than two: +0.833 success" in out
+    assert "unpaired (30 and 30 trials on different data)" in out
+    assert "the two labels saw different data there" in out
+
+
+def test_looks_are_paid_for(store, bench):
+    until = AdaptiveTrials(max=100, until=UntilEntry(decided=["one", "two"]))
+    store("results", {"one": outcomes("1" * 26 + "0" * 24), "two": outcomes("1" * 10 + "0" * 40)}, trials=until)
+    found, _ = cells(bench, "results", "one", "two")
+    assert found[20]["looks"] == 2
+    assert found[20]["p_value_raw"] == pytest.approx(2 * binomtest(16, 16).pvalue)
+    assert found[20]["low"] == pytest.approx(stats.tango(16, 0, 50, 0.975).low)
+    assert "whichever of the 2 looks" in bench("results", "one", "two").out
+
+
+def test_several_suites_are_those_that_have_both_labels(store, bench):
+    store("results", {"one": outcomes("1" * 8), "two": outcomes("0" * 8)})
+    store("results", {"one": outcomes("1" * 8), "two": outcomes("0" * 8)}, suite="t")
+    store("results", {"one": outcomes("1" * 8), "three": outcomes("0" * 8)}, suite="u")
+    found = json.loads(bench("one", "two", "--json").out)  # in `results`
+    assert [each["suite"] for each in found] == ["s", "t"]
+    assert [each["suite"] for each in json.loads(bench("results/t", "one", "two", "--json").out)] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["results", "one", "tow"], "unknown label 'tow'; did you mean 'two'? (known: one, three, two)"),
+        (["results", "one", "one"], "two different labels are compared, got 'one' twice"),
+        (["results", "one", "two", "--metric", "succes"], "unknown metric 'succes'; did you mean 'success'?"),
+        (["nowhere", "one", "two"], "there are no results in nowhere"),
+        (["results", "nowhere/x"], "there is no folder 'nowhere/x': bench compare [RESULTS] A B"),
+        (["results"], "two or three arguments are needed, got 1: bench compare"),
+        (["results", "results", "--confirm"], "--confirm is for two labels"),
+        (["results", "one", "two", "--confirm"], "--confirm needs a second block of reference results"),
+        (["results", "one", "three"], "s: no trial of three is stored; run it first: bench run s --method three"),
+    ],
+)
+def test_what_the_user_can_put_right(store, bench, arguments, message):
+    store("results", {"one": outcomes("11"), "two": outcomes("10"), "three": []})
+    outcome = bench(*arguments, code=2)
+    assert outcome.out == ""
+    assert outcome.err.startswith(f"error: {message}")
+
+
+# ---- two runs --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_numbers_are_identical(store, bench):
+    labels = {"one": {20: outcomes("1f01"), 40: outcomes("1001")}, "two": {20: outcomes("1111"), 40: outcomes("1010")}}
+    store("a", labels)
+    store("b", labels, columns={"method_digest": pl.lit("other code")})
+    out = bench("a", "b").out
+    assert "one: identical in 2 problem cells: 8 of 8 trials give the same numbers" in out
+    assert "4 identical" in out
+    assert "failed trials: one 1 of 8 -> 1 of 8" in out
+
+
+def test_a_worse_run_is_told_and_ends_with_1(store, bench):
+    store("a", {"one": outcomes("1" * 30 + "0" * 10), "two": outcomes("1" * 40)})
+    store("b", {"one": outcomes("1" * 14 + "0" * 26), "two": outcomes("1" * 39 + "0")})
+    low, high = stats.tango(0, 16, 40)[1:3]
+    words = f"worse: success 0.750 -> 0.350, -0.400 [{low:.3f}, {high:.3f}], 40 pairs"
+    out = flat(bench("a", "b", code=1).out)
+    assert f"gaussian_mean m = 20 one: {words}" in out
+    assert "gaussian_mean m = 20 two: not separated: success 1.000 -> 0.975, -0.025 [" in out
+    assert "39 of 40 trials give the same numbers" in out
+    assert out.endswith("1 worse, 1 not separated")
+    found = json.loads(bench("a", "b", "--json", code=1).out)
+    one, two = found["comparisons"]
+    assert (one["verdict"], one["words"], one["n_worse"], one["n_better"]) == ("worse", words, 16, 0)
+    assert one["p_value"] == pytest.approx(2 * binomtest(16, 16).pvalue)  # Holm over both labels
+    assert (one["first"]["estimate"], one["second"]["estimate"], two["identical"]) == (0.75, 0.35, 39)
+    assert found["worse"] == 1
+    assert "better: success 0.350 -> 0.750, +0.400" in flat(bench("b", "a").out)
+
+
+def test_another_seed_is_compared_unpaired(store, bench):
+    store("a", {"one": outcomes("1" * 30 + "0" * 10)})
+    store("b", {"one": outcomes("1" * 12 + "0" * 28)}, seed=7)
+    (one,) = json.loads(bench("a", "b", "--json", code=1).out)["comparisons"]
+    assert (one["paired"], one["test"]) == (False, "fisher_exact")
+    assert one["p_value"] == pytest.approx(fisher_exact([[30, 10], [12, 28]]).pvalue)
+    assert "unpaired (40 and 40 trials on different data)" in flat(bench("a", "b", code=1).out)
+    (one,) = json.loads(bench("a", "b", "--metric", "error", "--json", code=1).out)["comparisons"]
+    assert one["test"] == "mann_whitney"
+
+
+def test_other_code_and_another_version_are_compared_all_the_same(store, bench):
+    store("a", {"one": outcomes("1" * 30), "two": outcomes("1" * 30)})
+    older = {
+        "spec": pl.col("spec").str.replace('"method_version":"[^"]*"', '"method_version":"0"'),
+        "cell_id": pl.lit("unknown-") + pl.col("label"),
+        "method_digest": pl.lit("other"),
+    }
+    store("b", {"one": outcomes("1" * 15 + "0" * 15), "two": outcomes("1" * 30)}, columns=older)
+    out = flat(bench("b", "a").out)
+    assert "one: better: success 0.500 -> 1.000" in out
+    assert "two: identical: 30 of 30" in out
+
+
+def test_what_only_one_has_is_told(store, bench):
+    store("a", {"one": {20: outcomes("11"), 40: outcomes("11")}, "two": outcomes("11")})
+    store("b", {"one": outcomes("11"), "three": outcomes("11")})
+    store("b", {"four": outcomes("11")}, suite="t")
+    out = bench("a", "b").out
+    assert "only in the first: s: two, one (m = 40)" in out
+    assert "only in the second: s: three" in out
+    assert "only in the second: t: four" in out
+    bench("a", "b/t", code=2)
+
+
+def test_other_settings_and_times_on_the_same_machine_are_told(store, bench):
+    store("a", {"one": outcomes("11")})
+    store("b", {"one": outcomes("10")}, lr=0.3, columns={"seconds": pl.lit(3.0)})
+    store("c", {"one": outcomes("11")}, columns={"seconds": pl.lit(3.0)}, env={"cpu": "slide rule"})
+    out = bench("a", "b").out
+    assert "other settings of one: lr 0.1 -> 0.3" in out
+    assert "seconds per trial on abacus, PyTorch ?: one 2 -> 3" in out
+    assert "seconds" not in bench("a", "c").out
+
+
+def test_failures_that_no_mean_shows_make_it_worse(store, bench, checkout):
+    rng = np.random.default_rng(1)
+    scores = list(rng.normal(size=40))
+    common = {"metrics": ("score", "error"), "value": "score"}
+    store("a", {"one": scores}, **common)
+    store("b", {"one": ["error"] * 20 + scores[20:]}, **common)
+    store("c", {"one": [each - 0.5 for each in scores]}, **common)
+    out = flat(bench("a", "b", code=1).out)
+    assert "one: worse: finished 1.000 -> 0.500" in out
+    assert "failed trials: one 0 of 40 -> 20 of 40" in out
+    out = flat(bench("a", "c", code=1).out)
+    assert "one: worse: score" in out
+    assert "-0.500 [-0.500, -0.500], 40 pairs" in out
+
+
+def test_nothing_is_obeyed_by_the_terminal(store, bench, checkout):
+    store("a", {"one": outcomes("11")})
+    shutil.copytree(checkout / "a", checkout / "b\x1b[31m")
+    out = bench("a", "b\x1b[31m").out
+    assert "\x1b" not in out
+    assert "b\\x1b[31m" in out
+
+
+# ---- confirmation ----------------------------------------------------------------------------------------------------
+
+SUITE = """\
+name: tiny
+title: A suite that has been run before
+trials: 12
+problems: [{name: gaussian_mean, params: {d: 2, threshold: 0.6}, grid: {m: [20]}}]
+methods:
+  - {name: mle, params: {iterations: 3}}
+metrics: [success, error]
+report: {metric: error, x: m}
+"""
+
+
+@pytest.fixture
+def shipped(checkout, cli):
+    """A checkout with two blocks of reference results."""
+    (checkout / "suites").mkdir()
+    (checkout / "suites" / "tiny.yaml").write_text(SUITE, encoding="utf-8")
+    for seed in (0, 1):
+        made = ("run", "tiny", "--executor", "inline", "--results", "made", "--no-reference", "--quiet", "--fresh")
+        assert cli(*made, "--seed", str(seed)).code == 0
+    shutil.copytree(checkout / "made" / "tiny", checkout / "results" / "reference" / "tiny")
+    assert cli("run", "tiny", "--method", "init", "--executor", "inline", "--quiet").code == 0
+    return checkout
+
+
+def test_a_comparison_is_confirmed_on_the_second_block(shipped, bench, cli):
+    asked = ("results", "init", "mle", "--confirm", "--executor", "inline")
+    outcome = bench(*asked, "--json")
+    first, second = json.loads(outcome.out)
+    assert [(each["seed"], each["confirmation"]) for each in (first, second)] == [(0, False), (1, True)]
+    for each in (first, second):
+        (cell,) = each["cells"]
+        assert (cell["n_pairs"], cell["a"]["reference"], cell["b"]["reference"]) == (12, False, True)
+    assert first["cells"][0]["difference"] != second["cells"][0]["difference"]
+    assert "tiny: running init at seed 1, stored in" in outcome.err
+    (run,) = (shipped / "results" / "confirmation" / "tiny").iterdir()
+    assert run.name.endswith("-s1-cpu")
+    again = bench(*asked)
+    assert again.err == ""  # nothing runs twice
+    head, tail = again.out.split("confirmation, seed 1, trials that nobody has looked at")
+    assert "better than" in head + tail
+    assert json.loads(cli("report", "results", "--format", "json").out)[0]["run"].endswith("-s0-cpu")
+
+
+def test_shipped_labels_need_no_run(shipped, bench, cli):
+    ran = cli("run", "tiny", "--method", "init", "--seed", "1", "--executor", "inline", "--results", "later", "--quiet")
+    assert ran.code == 0
+    message = "are those of the confirmation block (seed 1) already; compare results of another seed first"
+    assert message in bench("later", "init", "mle", "--confirm", code=2).err
