@@ -161,7 +161,11 @@ def _union(a: Results, b: Results) -> Results:
     ordered = sorted(cells.values(), key=lambda cell: (cell.split, problems[cell.problem_key], order.index(cell.label)))
     index = {_key(cell): position for position, cell in enumerate(ordered)}
     frames = [_moved(each, index) for each in (a, b)]
-    rows = pl.concat(frames, how="diagonal").unique(["cell", "repeat"], keep="first").sort("cell", "repeat")
+    rows = pl.concat(frames, how="diagonal")
+    # The reference stands in only for what no folder has.
+    own = rows.filter(~pl.col("reference"))["cell"].unique()
+    rows = rows.filter(~pl.col("reference") | ~pl.col("cell").is_in(own.implode()))
+    rows = rows.unique(["cell", "repeat"], keep="first").sort("cell", "repeat")
     return Results(
         plan=Plan(suite, tuple(ordered), tuple(dict.fromkeys((*a.plan.undecided, *b.plan.undecided)))),
         run=" + ".join(dict.fromkeys([a.run, b.run])),

@@ -27,10 +27,19 @@ def reference_runs(suite: str, cwd: Path) -> list[Run]:
 
     They are those of the checkout around ``cwd``, or else the installed ones.
     """
-    root = checkout_root(cwd.resolve())
-    folders = [root / "results" / RESERVED] if root else _installed()
-    found = [run for folder in folders for run in runs_of(folder / suite) if run.suite_file.is_file()]
+    found = [run for folder in _folders(cwd) for run in runs_of(folder / suite) if run.suite_file.is_file()]
     return sorted(found, key=seed_of)
+
+
+def all_reference_runs(cwd: Path) -> list[Run]:
+    """Return the reference runs of all suites."""
+    suites = sorted({path.name for folder in _folders(cwd) if folder.is_dir() for path in folder.iterdir()})
+    return [run for suite in suites for run in reference_runs(suite, cwd)]
+
+
+def _folders(cwd: Path) -> list[Path]:
+    root = checkout_root(cwd.resolve())
+    return [root / "results" / RESERVED] if root else _installed()
 
 
 def seed_of(run: Run) -> int:

@@ -89,8 +89,8 @@ class _Stored:
         return not list(_changed_code(self.row, self.cell))
 
 
-def find_rows(results: Path, trial_id: str) -> list[tuple[Run, Row]]:
-    """Return the stored rows of a trial in all runs of ``results``, the newest first.
+def find_rows(results: Path, trial_id: str, others: Sequence[Run] = ()) -> list[tuple[Run, Row]]:
+    """Return the stored rows of a trial in all runs of ``results``, the newest first, and then in ``others``.
 
     Raises:
         BenchError: when no run holds it.
@@ -98,7 +98,7 @@ def find_rows(results: Path, trial_id: str) -> list[tuple[Run, Row]]:
     damage = Damage()
     total, damaged = 0, 0
     found: list[tuple[Run, Row]] = []
-    for run in all_runs(results):
+    for run in (*_runs(results, others), *others):
         rows = run.rows(damage)
         total, damaged = total + len(rows), damaged + len(damage.files)
         same = rows.filter(pl.col("trial_id") == trial_id).reverse()
@@ -110,6 +110,15 @@ def find_rows(results: Path, trial_id: str) -> list[tuple[Run, Row]]:
         f"no trial {trial_id!r} is among the {total} that {results} holds{unread}; "
         "`bench export` writes the ids of all trials"
     )
+
+
+def _runs(results: Path, others: Sequence[Run]) -> list[Run]:
+    try:
+        return all_runs(results)
+    except BenchError:
+        if not others:
+            raise
+        return []
 
 
 def _known(row: Row) -> Row:
@@ -124,6 +133,7 @@ def replay(
     rtol: float | None = None,
     trace: bool = False,
     data: Path | None = None,
+    others: Sequence[Run] = (),
 ) -> Replay:
     """Run a stored trial again: alone, at the width and in the slot that it had.
 
@@ -137,11 +147,12 @@ def replay(
             on a CPU, else ``RTOL``.
         trace: record loss and error of every step.
         data: folder of data sets.
+        others: further runs, where it may be stored, too.
 
     Raises:
         BenchError: when it is not stored, was skipped, or its plugin is not there.
     """
-    rows = [_stored(run, row, plugins) for run, row in find_rows(results, trial_id)]
+    rows = [_stored(run, row, plugins) for run, row in find_rows(results, trial_id, others)]
     stored = next((each for each in rows if each.current), rows[0])
     run, row, cell = stored.run, stored.row, stored.cell
     job = Job(cell, (row["repeat"],), row["batch_size"])

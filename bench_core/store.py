@@ -74,7 +74,7 @@ SCHEMA: dict[str, Any] = {
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
 
 FOR_TABLES = frozenset(
-    "trial_id cell_id repeat seed split status reason seconds env_id data_digest method_digest problem_digest".split()
+    ["trial_id", "cell_id", "repeat", "seed", "split", "status", "reason", "seconds", "env_id", "data_digest", "method_digest", "problem_digest"]
 )
 """What a table is made of, beside metrics and budgets: of a million trials the rest takes a gigabyte."""
 

@@ -137,6 +137,22 @@ def test_doctor_notes_another_source_under_the_same_version(checkout, bench):
     assert "the source of method mmd, or of what scores it, has changed under the same version" in told
 
 
+def test_it_stands_in_only_for_what_none_of_several_folders_has(checkout, bench):
+    bench("run", "tiny", "--executor", "inline", "--method", "mmd", "--results", "a")
+    bench("run", "tiny", "--executor", "inline", "--method", "truth", "--results", "b")
+    marks = {label: row["reference"] for label, row in table(bench, "a", "b").items()}
+    assert marks == {"mmd": False, "mle-tuned": True, "truth": False}
+
+
+def test_a_reference_trial_is_replayed(checkout, bench):
+    run(bench, "--method", "init")
+    bench("export", "results/reference", "--output", "t.csv")
+    trial = pl.read_csv("t.csv").filter(pl.col("label") == "mmd")["trial_id"][3]
+    assert "the same to the last bit" in bench("replay", trial).out
+    shutil.rmtree(checkout / "results" / "tiny")
+    assert "the same to the last bit" in bench("replay", trial).out
+
+
 def test_verify_runs_nothing_that_the_reference_has(checkout, bench):
     text = SUITE + "claims: [{id: a, level: {label: mmd, metric: error, at_most: 100}}]\n"
     (checkout / "suites" / "tiny.yaml").write_text(text)

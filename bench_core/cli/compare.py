@@ -72,8 +72,8 @@ def compare(
     --json of two labels: an array of {suite, run, seed, confirmation, a, b, metric, direction, cells, pooled}; of two
     folders: one object {first, second, comparisons, only_in_first, only_in_second, worse}. A comparison holds words and
     verdict; both sides, each with n, n_failed, estimate, low, high, on_pairs, seconds and settings; paired, n_pairs,
-    n10 and n01 (pairs in which a, or b, is better; of folders n_better and n_worse), identical, test, difference (a - b;
-    second - first), low, high, looks, p_value_raw, p_value, separated, detectable. What is not known is null.
+    n10 and n01 (pairs in which a, or b, is better; of folders n_better and n_worse), identical, test, difference
+    (a - b; second - first), low, high, looks, p_value_raw, p_value, separated, detectable. What is not known is null.
     """
     from bench_core.errors import BenchError
     from bench_core.running import Interrupted, Options

@@ -40,6 +40,7 @@ def replay(
 ) -> None:
     """Run one stored trial again, alone, and compare it with its row. Exit code 1: it differs."""
     from bench_core.errors import BenchError
+    from bench_core.reference import all_reference_runs
     from bench_core.replay import replay as run_again
 
     if rtol is not None and not math.isfinite(rtol):
@@ -47,7 +48,9 @@ def replay(
     if output is not None and not trace:
         raise BenchError("--output is where --trace writes; give --trace as well")
     plugins = open_plugins(plugin_dir, block)
-    done = run_again(results, trial_id, plugins, rtol=rtol, trace=trace, data=data.resolve() if data else None)
+    others = all_reference_runs(Path.cwd())
+    folder = data.resolve() if data else None
+    done = run_again(results, trial_id, plugins, rtol=rtol, trace=trace, data=folder, others=others)
     for each in done.notes:
         note(f"note: {each}", color="yellow")
     if trace:
