@@ -17,7 +17,7 @@ from bench_core.metrics import DerivedMetric
 from bench_core.overrides import override
 from bench_core.plan import Cell, Plan, make_plan
 from bench_core.selection import Selection, select
-from bench_core.store import FOR_TABLES, SCHEMA, Damage, Run, find_runs
+from bench_core.store import FOR_TABLES, SCHEMA, Damage, Run, find_runs, no_rows
 from bench_core.suite import Suite, load_suite
 from bench_core.yamlfile import visible
 
@@ -170,7 +170,7 @@ def stored(
     """
     damage = Damage()
     only = SCHEMA if whole else FOR_TABLES
-    rows = (run or Run(Path())).rows(damage, only=only, set_aside=set_aside)
+    rows = run.rows(damage, only=only, set_aside=set_aside) if run else no_rows(only)
     others = [each.rows(only=only) for each in reference]
     plan = make_plan(suite, plugins, device=device)
     selections: tuple[Selection, ...] = ()

@@ -74,7 +74,8 @@ SCHEMA: dict[str, Any] = {
 """Columns that every part has; ``metric.*`` are Float64 and ``budget.*`` Int64."""
 
 FOR_TABLES = frozenset(
-    ["trial_id", "cell_id", "repeat", "seed", "split", "status", "reason", "seconds", "env_id", "data_digest", "method_digest", "problem_digest"]
+    {"trial_id", "cell_id", "repeat", "seed", "split", "status", "reason", "seconds", "env_id"}
+    | {"data_digest", "method_digest", "problem_digest"}
 )
 """What a table is made of, beside metrics and budgets: of a million trials the rest takes a gigabyte."""
 
@@ -243,7 +244,7 @@ class Run:
 
     def _read_all(self, damage: Damage, only: Collection[str], *, set_aside: bool) -> pl.DataFrame:
         found: list[Path] = []
-        frames = [pl.DataFrame(schema={name: kind for name, kind in SCHEMA.items() if name in only})]
+        frames = [no_rows(only)]
         # Parts are listed first: a run that compacts meanwhile removes them when trials.parquet is there, not before.
         parts = self._parts()
         for path in [*self._compacted(), *parts]:
@@ -339,6 +340,11 @@ class Run:
 
     def _parts(self) -> list[Path]:
         return sorted((self.folder / "parts").glob("*.parquet"), key=_part_number)
+
+
+def no_rows(only: Collection[str] = SCHEMA) -> pl.DataFrame:
+    """Return what is read where nothing is stored."""
+    return pl.DataFrame(schema={name: kind for name, kind in SCHEMA.items() if name in only})
 
 
 def open_run(root: Path, suite: str, seed: int, device: str, *, fresh: bool = False) -> Run:
