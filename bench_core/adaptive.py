@@ -36,14 +36,14 @@ class Reach:
 def reaches(plan: Plan, frame: pl.DataFrame, metric: Metric, labels: Collection[str] = ()) -> dict[str, Reach]:
     """Return problem key -> how far its trials go, for a suite with ``until``.
 
-    All labels of a problem cell stop together, at the first look where the rule holds for those that run: a label
-    counts once it has a trial there, or is in ``labels``.
+    All labels of a problem cell stop together, at the first look where the rule holds for those that have come so far:
+    a label that lags, since it was left out of a run, holds nothing up.
 
     Args:
         plan: of the suite.
         frame: stored rows; ``cell`` is the index of a row's cell in the plan.
         metric: what the rule is about.
-        labels: labels that are to run, beside those that have run.
+        labels: labels that are to run, beside those that have run: before they have come so far, nothing has stopped.
     """
     until = plan.suite.until
     if until is None:
@@ -65,14 +65,15 @@ def _reach(
     samples = [(cell, _sample(cell, rows, metric)) for cell, rows in cells]
     level = stats.path_level(LEVEL, len(looks))
     for look in looks:
-        now = {cell.label: (cell, sample.first(look)) for cell, sample in samples}
-        if not now or any(len(sample.rows) < min(look, cell.trials) for cell, sample in now.values()):
+        now = [(cell, sample.first(look)) for cell, sample in samples]
+        there = {cell.label: (cell, each) for cell, each in now if len(each.rows) >= min(look, cell.trials)}
+        if not there:
             return Reach(looks, look, stopped=False)
-        rivals = {label: sample for label, (cell, sample) in now.items() if not cell.control}
+        rivals = {label: sample for label, (cell, sample) in there.items() if not cell.control}
         # More trials of the others do not shorten the interval of a label that has fewer of its own.
-        improving = {label: rivals[label] for label in rivals if now[label][0].trials >= min(look + 1, looks[-1])}
+        improving = {label: rivals[label] for label in rivals if there[label][0].trials >= min(look + 1, looks[-1])}
         if _enough(rivals, improving, until, metric, level):
-            return Reach(looks, look, stopped=True)
+            return Reach(looks, look, stopped=len(there) == len(samples))
     return Reach(looks, looks[-1], stopped=False)
 
 

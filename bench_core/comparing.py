@@ -31,7 +31,6 @@ from bench_core.results import Results, stored
 from bench_core.seeds import canonical, short_id
 from bench_core.store import FOR_TABLES, Damage, Run, find_runs
 from bench_core.suite import load_suite
-from bench_core.unpaired import fisher_exact, mann_whitney, welch
 from bench_core.yamlfile import visible
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from bench_core.plugins import Plugins
 
 ALPHA = 1.0 - LEVEL
+
+Winner = Literal["a", "b", "neither"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Contrast:
     """What tells the problem cell apart from the others of the suite."""
     metric: str
     kind: stats.paired.Kind
+    direction: stats.paired.Direction
     a: Side
     b: Side
     paired: bool
@@ -95,9 +97,16 @@ class Contrast:
     looks: int
     p_value_raw: float
     """NaN where nothing could be tested."""
-    favours: Literal["a", "b", "neither"]
+    favours: Winner
+    values: int = 0
+    """Values behind the test: pairs, or those of the side that has fewer."""
+    improvement: Mapping[str, float] | None = None
+    """How often a is better, ties as half, with its interval (NaN where they are unpaired); None unless skewed."""
+    finished: Contrast | None = None
+    """Whether trials finish, where a mean says nothing of failures; only where two labels are compared."""
     spread: float | None = None
     p_value: float = math.nan
+    """Adjusted; 1 where no separation was possible."""
     separated: bool = False
     detectable: float = math.nan
     """Smallest difference that so many pairs show with a probability of 80 %; NaN where it is not known."""
@@ -107,16 +116,47 @@ class Contrast:
         """Whether every trial that both have gives the same numbers."""
         return self.paired and self.identical == self.common > 0
 
+    @property
+    def can_separate(self) -> bool:
+        """Whether the sides can be told apart, given how many pairs have a winner: what Holm's adjustment is over.
+
+        What cannot does not count (Tarone 1990); nor do identical sides, at any look. Where a run stopped for what it
+        saw, the number of pairs with a winner is no longer something that one may take as given, so all others count.
+
+        References:
+            Tarone, "A modified Bonferroni method for discrete data", Biometrics 46 (1990), 515-522.
+        """
+        if math.isnan(self.p_value_raw) or self.same:
+            return False
+        if not self.paired:
+            return self.values >= stats.MIN_VALUES
+        return self.looks > 1 or self.n10 + self.n01 >= stats.MIN_DISCORDANT
+
+    @property
+    def winner(self) -> Winner:
+        """The better side; neither where that side finishes significantly less often."""
+        if not self.separated or _finishes_less(self, self.favours):
+            return "neither"
+        return self.favours
+
 
 @dataclass(frozen=True)
 class Pooling:
     """Two labels over all problem cells in which they have pairs; see ``stats.pooled``."""
 
     result: stats.Pooled
-    p_value: float
-    """Of this one test, at whichever look the problem cells stopped."""
-    separated: bool
-    detectable: float
+    shown: tuple[float, float]
+    """Pairs and discordance that say what it can show, every problem cell counted alike as in the estimate."""
+    looks: int
+    p_value: float = math.nan
+    """Adjusted with the problem cells."""
+    separated: bool = False
+    detectable: float = math.nan
+
+    @property
+    def can_separate(self) -> bool:
+        """See ``Contrast.can_separate``."""
+        return self.looks > 1 or self.result.n10 + self.result.n01 >= stats.MIN_DISCORDANT
 
 
 @dataclass(frozen=True)
@@ -135,10 +175,20 @@ class LabelComparison:
     x: str | None
     cells: Sequence[Contrast]
     pooled: Pooling | None
+    family: int = 0
+    """Comparisons that Holm's adjustment is over: those of every suite of the call."""
     older: Sequence[str] = ()
     """Those of the two labels whose reference results other code of the same declared version has computed."""
     stale: int = 0
     confirmation: bool = False
+
+    @property
+    def winner(self) -> Winner:
+        """The better label over all problem cells; neither where it finishes less often in one of them."""
+        if self.pooled is None or not self.pooled.separated:
+            return "neither"
+        favours = self.pooled.result.favours
+        return "neither" if any(_finishes_less(cell, favours) for cell in self.cells) else favours
 
 
 @dataclass(frozen=True)
@@ -163,6 +213,11 @@ class RunComparison:
     def worse(self) -> list[Contrast]:
         """What the second run does worse than the first."""
         return [each for each in self.contrasts if change(each) == "worse"]
+
+
+def _finishes_less(each: Contrast, side: Winner) -> bool:
+    finished = each.finished
+    return finished is not None and finished.separated and finished.favours not in (side, "neither")
 
 
 # ---- two labels ------------------------------------------------------------------------------------------------------
@@ -204,7 +259,7 @@ def metric_of(results: Sequence[Results], plugins: Plugins, name: str | None) ->
 
 
 def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: Metric) -> LabelComparison:
-    """Return two labels of a suite compared in every problem cell and over all of them.
+    """Return two labels of a suite compared in every problem cell and over all of them; to be ``adjusted_labels``.
 
     Raises:
         BenchError: when a label has no trial.
@@ -216,7 +271,7 @@ def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: M
             raise BenchError(_nothing(results, label, {s.cell.skipped for (_, n), s in sides.items() if n == label}))
     keys = dict.fromkeys(key for key, _ in sides)
     both = [(sides[key, a], sides[key, b]) for key in keys if (key, a) in sides and (key, b) in sides]
-    cells = adjusted([_contrast(one, other, metric) for one, other in both])
+    cells = [_with_failures(one, other, metric) for one, other in both]
     return LabelComparison(
         suite=suite.name,
         title=suite.title,
@@ -233,6 +288,46 @@ def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: M
         older=[label for label in results.older if label in (a, b)],
         stale=results.stale,
     )
+
+
+def _with_failures(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
+    contrast = _contrast(a, b, metric)
+    if metric.kind == "mean" and (a.failed or b.failed):
+        return replace(contrast, finished=_contrast(a.finished(), b.finished(), FINISHED))
+    return contrast
+
+
+def adjusted_labels(told: Sequence[LabelComparison]) -> list[LabelComparison]:
+    """Return comparisons of two labels with Holm's adjustment over all of them, and what follows from it.
+
+    The family is everything of which "better" may be said: problem cells, all of them together, in every suite.
+    """
+    contrasts = [each for one in told for cell in one.cells for each in (cell, cell.finished) if each is not None]
+    pools = [one.pooled for one in told if one.pooled]
+    raw = [(each.p_value_raw, each.can_separate) for each in contrasts]
+    p_values, family = _holm([*raw, *((each.result.p_value, each.can_separate) for each in pools)])
+    done = iter([_adjusted(each, p, family) for each, p in zip(contrasts, p_values, strict=False)])
+    pooled = iter([_adjusted_pool(*each, family) for each in zip(pools, p_values[len(contrasts) :], strict=True)])
+    found = []
+    for one in told:
+        cells = [replace(next(done), finished=next(done) if cell.finished else None) for cell in one.cells]
+        found.append(replace(one, cells=cells, pooled=next(pooled) if one.pooled else None, family=family))
+    return found
+
+
+def _adjusted_pool(each: Pooling, p_value: float, family: int) -> Pooling:
+    result = each.result
+    # Where the numbers of pairs differ the test, which adds pairs, and the estimate may favour different sides.
+    lead = result.estimate - (0.0 if result.estimand == "difference" else 0.5)
+    agreed = result.favours == ("a" if lead > 0 else "b" if lead < 0 else "neither")
+    detectable = math.nan
+    if each.looks == 1:
+        pairs, discordance = each.shown
+        alpha = ALPHA / (family + (not each.can_separate))
+        detectable = smallest_rate_difference(math.floor(pairs + 1e-9), discordance, alpha)
+        if result.estimand != "difference":
+            detectable = (1.0 + detectable) / 2.0
+    return replace(each, p_value=p_value, separated=agreed and stats.separated(result, p_value), detectable=detectable)
 
 
 def _nothing(results: Results, label: str, skipped: Collection[str | None]) -> str:
@@ -252,14 +347,10 @@ def _pooled(both: Sequence[tuple[_Cell, _Cell]], cells: Sequence[Contrast], metr
         return None
     looks = max(one.looks for one, _ in tested)
     tests = [compare(one.sample, other.sample, metric) for one, other in tested]
-    result = stats.pooled(tests, stats.path_level(LEVEL, looks))
-    # Each problem cell stopped at a look of its own: the union bound is over all combinations of looks.
-    p_value = stats.path_p_value(result.p_value, math.prod(one.looks for one, _ in tested))
-    discordance = (result.n10 + result.n01) / result.n_pairs
-    detectable = smallest_rate_difference(result.n_pairs, discordance, ALPHA)
-    if metric.kind != "rate":
-        detectable = (1.0 + detectable) / 2.0  # the estimand is a probability of improvement
-    return Pooling(result, p_value, stats.separated(result, p_value), math.nan if looks > 1 else detectable)
+    result = stats.pooled(tests, LEVEL) if looks == 1 else stats.pooled_path(tests, looks, LEVEL)
+    pairs = len(tests) ** 2 / math.fsum(1.0 / test.n_pairs for test in tests)
+    discordance = math.fsum((test.n10 + test.n01) / test.n_pairs for test in tests) / len(tests)
+    return Pooling(result, (pairs, discordance), looks)
 
 
 # ---- two runs --------------------------------------------------------------------------------------------------------
@@ -437,9 +528,10 @@ def _cells(results: Results, plugins: Plugins, metric: Metric, labels: Collectio
 
 
 def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
-    looks = max(a.looks, b.looks)
     common, other_data, identical = _in_common(a.sample, b.sample)
     pairs = _are_pairs(a, b)
+    # Pairs end at the earlier of two looks; what is not paired at any combination of them.
+    looks = max(a.looks, b.looks) if pairs else a.looks * b.looks
     known = Contrast(
         suite=a.cell.suite,
         problem=a.cell.problem,
@@ -447,8 +539,9 @@ def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
         title=a.title,
         metric=metric.name,
         kind=metric.kind,
-        a=_side(a, metric, looks),
-        b=_side(b, metric, looks),
+        direction=metric.direction,
+        a=_side(a, metric),
+        b=_side(b, metric),
         paired=pairs,
         n_pairs=0,
         n01=0,
@@ -472,8 +565,14 @@ def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
     if not test.n_pairs:
         return known
     left, right = paired(a, b, metric.name)
+    share = None
+    if metric.kind == "skewed":
+        level = stats.path_level(LEVEL, known.looks)
+        share = _share(*stats.probability_of_improvement(left, right, direction=metric.direction, level=level)[:3])
     return replace(
         known,
+        values=test.n_pairs,
+        improvement=share,
         a=replace(known.a, on_pairs=estimate(metric, left).estimate),
         b=replace(known.b, on_pairs=estimate(metric, right).estimate),
         n_pairs=test.n_pairs,
@@ -489,6 +588,10 @@ def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
     )
 
 
+def _share(estimate_: float, low: float = math.nan, high: float = math.nan) -> dict[str, float]:
+    return {"estimate": estimate_, "low": low, "high": high}
+
+
 def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
     left, right = (each.values[metric.name] for each in (a, b))
     left, right = left[~np.isnan(left)], right[~np.isnan(right)]
@@ -496,14 +599,17 @@ def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contr
         return known
     if metric.kind == "rate":
         test = "fisher_exact"
-        p_value = fisher_exact(int(left.sum()), left.size, int(right.sum()), right.size)
+        p_value = stats.fisher_exact(int(left.sum()), left.size, int(right.sum()), right.size)
         balance = float(left.mean() - right.mean())
     elif metric.kind == "mean":
         test, left, right = "welch", left[np.isfinite(left)], right[np.isfinite(right)]
-        p_value, balance = welch(left, right), float(left.mean() - right.mean()) if left.size and right.size else 0.0
+        p_value, balance = (
+            stats.welch(left, right),
+            float(left.mean() - right.mean()) if left.size and right.size else 0.0,
+        )
     else:
         test = "mann_whitney"
-        p_value, balance = mann_whitney(left, right)
+        p_value, balance = stats.mann_whitney(left, right)
     interval = between(of_cell(a, metric, known.looks), of_cell(b, metric, known.looks)).at(LEVEL)
     better = balance if metric.direction == "higher" else -balance
     return replace(
@@ -512,8 +618,9 @@ def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contr
         difference=interval.estimate,
         low=interval.low,
         high=interval.high,
-        # Two runs may have stopped at different looks: any combination of them.
-        p_value_raw=stats.path_p_value(p_value, known.looks**2),
+        p_value_raw=stats.path_p_value(p_value, known.looks),
+        values=min(left.size, right.size),
+        improvement=_share((1.0 + better) / 2.0) if metric.kind == "skewed" else None,
         favours="a" if better > 0 else "b" if better < 0 else "neither",
     )
 
@@ -536,8 +643,8 @@ def _in_common(a: Sample, b: Sample) -> tuple[int, int, int]:
     return first.size, int(((one != other) & (one != 0) & (other != 0)).sum()), int((same & (one == other)).sum())
 
 
-def _side(each: _Cell, metric: Metric, looks: int) -> Side:
-    interval = estimate(metric, each.sample.values[metric.name], stats.path_level(LEVEL, looks))
+def _side(each: _Cell, metric: Metric) -> Side:
+    interval = estimate(metric, each.sample.values[metric.name], stats.path_level(LEVEL, each.looks))
     rows = each.sample.rows
     return Side(
         label=each.cell.label,
@@ -565,18 +672,29 @@ def _seconds(rows: pl.DataFrame, machines: Mapping[str, str]) -> dict[str, float
 
 
 def adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """Return the contrasts with Holm's adjustment over all of them, and what follows from it."""
-    tested = sum(not math.isnan(each.p_value_raw) for each in contrasts)
-    p_values = stats.holm([each.p_value_raw for each in contrasts])
-    return [
-        replace(
-            each,
-            p_value=float(p_value),
-            separated=stats.separated(each, float(p_value)) if each.paired else bool(p_value <= ALPHA + 1e-12),
-            detectable=_detectable(each, ALPHA / each.looks / max(1, tested)),
-        )
-        for each, p_value in zip(contrasts, p_values, strict=True)
+    """Return the contrasts with Holm's adjustment over all that can be separated, and what follows from it."""
+    p_values, family = _holm([(each.p_value_raw, each.can_separate) for each in contrasts])
+    return [_adjusted(each, p_value, family) for each, p_value in zip(contrasts, p_values, strict=True)]
+
+
+def _holm(tests: Sequence[tuple[float, bool]]) -> tuple[list[float], int]:
+    """Return the adjusted p-values, 1 for what cannot be separated, and how many can."""
+    p_values = stats.holm([raw if can else math.nan for raw, can in tests])
+    found = [
+        float(p_value) if can or math.isnan(raw) else 1.0 for p_value, (raw, can) in zip(p_values, tests, strict=True)
     ]
+    return found, sum(can for _, can in tests)
+
+
+def _adjusted(each: Contrast, p_value: float, family: int) -> Contrast:
+    can = each.can_separate
+    significant = stats.separated(each, p_value) if each.paired else bool(p_value <= ALPHA + 1e-12)
+    return replace(
+        each,
+        p_value=p_value,
+        separated=can and significant,
+        detectable=_detectable(each, ALPHA / each.looks / (family + (not can))),
+    )
 
 
 def _detectable(each: Contrast, alpha: float) -> float:
@@ -594,13 +712,66 @@ def label_words(each: Contrast) -> str:
     """Return what a comparison of two labels says, as a sentence that needs no further context but the problem cell."""
     why_not = _not_tested(each)
     if why_not:
-        return f"not compared: {why_not}"
+        return f"not compared: {why_not}{_finishing(each)}"
     on = f"{each.n_pairs} pairs" if each.paired else _unpaired(each)
-    if not each.separated or each.favours == "neither":
-        return f"not separated: {effect(each)}; {on}{_shown(each)}"
-    if each.favours == "a":
-        return f"{each.a.label} is better than {each.b.label}: {effect(each)}, {on}"
-    return f"{each.b.label} is better than {each.a.label}: {effect(_mirrored(each))}, {on}"
+    a, b = each.a.label, each.b.label
+    if each.winner != "neither":
+        who, other = (a, b) if each.winner == "a" else (b, a)
+        return f"{who} is better than {other}: {lead(each)}, {on}{_finishing(each)}"
+    return f"not separated: {a} minus {b} is {effect(each)}; {on}{_shown(each)}{_finishing(each)}"
+
+
+def _finishing(each: Contrast) -> str:
+    """Return how many trials failed where the value says nothing of it, for the end of a sentence."""
+    if each.finished is None:
+        return ""
+    a, b = each.a, each.b
+    text = f"; failed: {a.label} {a.n_failed} of {a.n}, {b.label} {b.n_failed} of {b.n}"
+    if not each.finished.separated:
+        return text
+    less = a if each.finished.favours == "b" else b
+    despite = ", so that it is not called better" if each.separated and each.winner != each.favours else ""
+    return f"{text}: {less.label} finishes significantly less often{despite}"
+
+
+def lead(each: Contrast) -> str:
+    """Return by what the favoured side leads, with its interval.
+
+    The test of a skewed metric goes by ranks, and may favour a side that the median difference does not: then it is
+    told how often that side is better.
+    """
+    if told_by_share(each):
+        return share_of_wins(each)
+    low, high = sorted(_for_favoured(each, end) for end in (each.low, each.high))
+    centre, low_, high_ = (value(each.kind, end + 0.0) for end in (_for_favoured(each, each.difference), low, high))
+    return f"{each.metric} {'higher' if each.direction == 'higher' else 'lower'} by {centre} [{low_}, {high_}]"
+
+
+def told_by_share(each: Contrast) -> bool:
+    """Whether the difference does not show what the test of a skewed metric says."""
+    return each.kind == "skewed" and not _for_favoured(each, each.difference) > 0.0
+
+
+def _for_favoured(each: Contrast, difference: float) -> float:
+    """Return a difference a - b as how much better it makes the favoured side."""
+    return difference if (each.favours == "a") == (each.direction == "higher") else -difference
+
+
+def share_of_wins(each: Contrast, *, worse: bool = False) -> str:
+    """Return how often the favoured side of a skewed metric is better, or the other one ``worse``."""
+    share = each.improvement or _share(math.nan)
+    centre, low, high = share["estimate"], share["low"], share["high"]
+    wins = each.n10
+    if each.favours == "b":
+        centre, low, high, wins = 1.0 - centre, 1.0 - high, 1.0 - low, each.n01
+    size = f"{'larger' if worse == (each.direction == 'lower') else 'smaller'} {each.metric}"
+    if not each.paired:
+        return f"the {size} in {percent(centre)} of all ways to take a trial of each"
+    ties = ", ties as half" if each.n10 + each.n01 < each.n_pairs else ""
+    told = f"{wins} of {each.n_pairs} pairs ({percent(centre)} [{percent(low)}, {percent(high)}]{ties})"
+    if centre > 0.5:
+        return f"the {size} in {told}"
+    return f"the {size} in only {told}, but by more than where it is the other way round"
 
 
 def pooled_words(each: LabelComparison) -> str:
@@ -608,23 +779,30 @@ def pooled_words(each: LabelComparison) -> str:
     if each.pooled is None:
         return ""
     result, least = each.pooled.result, each.pooled.detectable
-    separated = each.pooled.separated and result.favours != "neither"
     rates = each.kind == "rate"
-    who, other, centre, low, high = each.a, each.b, result.estimate, result.low, result.high
-    if separated and result.favours == "b":
-        whole = 0.0 if rates else 1.0
-        who, other, centre, low, high = each.b, each.a, whole - centre, whole - high, whole - low
+    centre, low, high = result.estimate, result.low, result.high
     cells = f"{result.n_pairs} pairs in {result.n_cells} problem cells"
+    shown = f" show {'differences' if rates else 'shares'} above {rate(least) if rates else percent(least)}"
+    shown = "" if math.isnan(least) else shown
+    if each.winner == "neither":
+        despite = ""
+        if each.pooled.separated:
+            who = each.a if result.favours == "a" else each.b
+            despite = f"; {who} finishes significantly less often, so that it is not called better"
+        if rates:
+            ends = f"{signed('rate', centre)} {each.metric} on average [{signed('rate', low)}, {signed('rate', high)}]"
+            return f"not separated: {each.a} minus {each.b} is {ends}; {cells}{shown}{despite}"
+        share = f"the better {each.metric} in {percent(centre)} of the pairs [{percent(low)}, {percent(high)}]"
+        return f"not separated: {each.a} has {share}; {cells}{shown}{despite}"
+    who, other = (each.a, each.b) if each.winner == "a" else (each.b, each.a)
+    if each.winner == "b":
+        whole = 0.0 if rates else 1.0
+        centre, low, high = whole - centre, whole - high, whole - low
     if rates:
-        effect = f"{signed('rate', centre)} {each.metric} on average [{signed('rate', low)}, {signed('rate', high)}]"
-        shown = f" show differences above {rate(least)}"
+        led = f"{each.metric} higher by {rate(centre)} on average [{rate(low + 0.0)}, {rate(high + 0.0)}]"
     else:
-        effect = f"the better {each.metric} in {percent(centre)} of the pairs [{percent(low)}, {percent(high)}]"
-        effect = effect if separated else f"{who} has {effect}"
-        shown = f" show shares above {percent(least)}"
-    if separated:
-        return f"{who} is better than {other}: {effect}, {cells}"
-    return f"not separated: {effect}; {cells}{'' if math.isnan(least) else shown}"
+        led = f"the better {each.metric} in {percent(centre)} of the pairs [{percent(low)}, {percent(high)}]"
+    return f"{who} is better than {other}: {led}, {cells}"
 
 
 def percent(share: float) -> str:
@@ -642,8 +820,8 @@ def change(each: Contrast) -> Literal["worse", "better", "identical", "not separ
         return "identical"
     if _not_tested(each):
         return "not compared"
-    if each.separated and each.favours != "neither":
-        return "better" if each.favours == "a" else "worse"
+    if each.winner != "neither":
+        return "better" if each.winner == "a" else "worse"
     return "not separated"
 
 
@@ -658,6 +836,8 @@ def change_words(each: Contrast) -> str:
     moved = f"{each.metric} {before} -> {after}, {effect(each, named=False)}"
     on = f"{each.n_pairs} pairs" if each.paired else _unpaired(each)
     if word != "not separated":
+        if told_by_share(each):
+            return f"{word}: {share_of_wins(each, worse=word == 'worse')}"
         return f"{word}: {moved}, {on}"
     same = f"; {each.identical} of {each.common} trials give the same numbers" if each.identical else ""
     return f"not separated: {moved}; {on}{_shown(each)}{same}"
@@ -696,10 +876,6 @@ def _shown(each: Contrast) -> str:
     return f" show differences above {value(each.kind, each.detectable)}"
 
 
-def _mirrored(each: Contrast) -> Contrast:
-    return replace(each, difference=-each.difference, low=-each.high, high=-each.low)
-
-
 def effect(each: Contrast, *, named: bool = True) -> str:
     """Return the difference with its interval, and the metric's name where ``named``."""
     centre, low, high = (signed(each.kind, end) for end in (each.difference, each.low, each.high))
@@ -720,7 +896,7 @@ def signed(kind: stats.paired.Kind, end: float) -> str:
 # ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def verdict(better: Literal["a", "b", "neither"]) -> str:
+def verdict(better: Winner) -> str:
     """Return who is better, in one word for a program."""
     return {"a": "a is better", "b": "b is better", "neither": "not separated"}[better]
 
@@ -728,8 +904,9 @@ def verdict(better: Literal["a", "b", "neither"]) -> str:
 def as_json(each: Contrast) -> dict[str, Any]:
     """Return a comparison as a JSON object, but that its numbers may be infinite or NaN."""
     plain_ = asdict(each)
-    for key in ("suite", "spread", "common"):
+    for key in ("suite", "spread", "common", "direction", "values"):
         del plain_[key]
+    plain_["finished"] = as_json(each.finished) if each.finished else None
     for key in ("a", "b"):
         plain_[key] = {**plain_[key], "settings": dict(plain_[key]["settings"])}
     return {**plain_, "common_trials": each.common}

@@ -77,7 +77,7 @@ def hardware(env: Mapping[str, Any]) -> str:
     if device == "cpu":
         parts += [str(env[name]) for name in ("cpu_capability",) if name in env]
         parts += [f"{env['threads']} thread{'s' if env['threads'] != 1 else ''}"] if "threads" in env else []
-    return ", ".join([*parts, f"PyTorch {env.get('torch', '?')}"])
+    return ", ".join(map(str, [*parts, f"PyTorch {env.get('torch', '?')}"]))
 
 
 def _version(name: str) -> str | None:

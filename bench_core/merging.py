@@ -5,6 +5,7 @@ What is not comparable is refused, or told apart by a number behind its label wh
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -38,23 +39,29 @@ def merge(parts: Sequence[Results], plugins: Plugins, *, mix: bool = False) -> R
         BenchError: seeds, versions, data, labels' parameters or dtypes differ, and not ``mix``.
     """
     first, *others = parts
-    merged, conflicts = first, list[_Conflict]()
+    merged, conflicts, notes = first, list[_Conflict](), list[str]()
     for number, part in enumerate(others, 2):
-        found = list(_conflicts(first, part))
+        found = [conflict for earlier in parts[: number - 1] for conflict in _conflicts(earlier, part)]
         conflicts += found
         # What differs between whole folders, and not in single labels, sets all labels of the folder apart.
-        apart = set(part.plan.labels) if any(not each.label for each in found) else {c.label for c in found}
-        merged = _union(merged, _renamed(part, apart, number))
+        apart = set(part.plan.labels) if any(not each.label for each in found) else {each.label for each in found}
+        if apart:
+            notes.append(f"({number}): {part.folder}.")
+        known = {cell.problem_key for cell in merged.plan.cells}
+        added = {cell.problem_key for cell in part.plan.cells} - known
+        if added:
+            notes.append(f"{len(added)} of the problem cells come from {part.folder} alone.")
+        merged = _union(merged, _renamed(part, apart, number, taken=set(merged.plan.labels) | set(part.plan.labels)))
+    told = list(dict.fromkeys(conflict.text for conflict in conflicts))
     if conflicts and not mix:
-        shown = "\n  ".join(dict.fromkeys(conflict.text for conflict in conflicts))
+        shown = "\n  ".join(told)
         raise BenchError(
             f"suite {first.plan.suite.name!r}: these results do not belong into one table:\n  {shown}\n"
             "report the folders one by one, or give --mix to show such labels beside each other as labels of their own"
         )
     metric = plugins.metrics.get(merged.plan.suite.report.metric)
-    folders = [f"({number}): {part.folder}." for number, part in enumerate(others, 2)]
-    told = (*folders, *dict.fromkeys(f"Not comparable: {conflict.text}." for conflict in conflicts))
-    return replace(merged, reaches=reaches(merged.plan, merged.frame, metric), also=told if conflicts else ())
+    also = (*merged.also, *notes, *(f"Not comparable: {text}." for text in told))
+    return replace(merged, reaches=reaches(merged.plan, merged.frame, metric), also=also)
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,17 @@ def _conflicts(first: Results, other: Results) -> Iterator[_Conflict]:
     if a.suite.seed != b.suite.seed:
         yield _Conflict("", f"seed {a.suite.seed} {where[0]}, seed {b.suite.seed} {where[1]}: these are other trials")
         return
-    mine = {(kind, name): version for kind, name, version in _versions(first)}
-    for kind, name, version in sorted(_versions(other)):
-        if mine.get((kind, name), version) != version:
+    if lacking := set(a.suite.metrics) - set(b.suite.metrics):
+        yield _Conflict("", f"{', '.join(sorted(lacking))} is measured {where[0]} and not {where[1]}")
+    mine, theirs = _versions(first), _versions(other)
+    for kind, name in sorted(mine.keys() & theirs.keys()):
+        if not mine[kind, name] & theirs[kind, name]:  # a folder may hold rows of older versions, too
             labels = [label for label, method in b.labels.items() if method == name] if kind == "method" else [""]
+            versions = [" and ".join(sorted(each[kind, name])) for each in (mine, theirs)]
             for label in labels:
-                text = f"{kind} {name} is version {mine[kind, name]} {where[0]} and {version} {where[1]}"
-                yield _Conflict(label, text)
+                yield _Conflict(
+                    label, f"{kind} {name} is version {versions[0]} {where[0]} and {versions[1]} {where[1]}"
+                )
     configured = {cell.label: cell for cell in a.cells if cell.split == "main"}
     dtypes = {_dtype(cell) for cell in configured.values()}
     for label, cell in {cell.label: cell for cell in b.cells if cell.split == "main"}.items():
@@ -89,8 +100,12 @@ def _conflicts(first: Results, other: Results) -> Iterator[_Conflict]:
     yield from _other_data(first, other)
 
 
-def _versions(results: Results) -> set[tuple[str, str, str]]:
-    return Run(results.folder).versions() if results.folder else set()
+def _versions(results: Results) -> dict[tuple[str, str], set[str]]:
+    """Return (``method`` or ``problem``, its name) -> the versions that stored rows declare."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for kind, name, version in Run(results.folder).versions() if results.folder else ():
+        found.setdefault((kind, name), set()).add(version)
+    return found
 
 
 def _difference(known: Cell, cell: Cell, where: tuple[str, str]) -> str:
@@ -134,9 +149,12 @@ def _digests(results: Results) -> pl.DataFrame:
     ).unique(["problem", "repeat"], keep="first", maintain_order=True)
 
 
-def _renamed(results: Results, labels: set[str], number: int) -> Results:
-    """Return ``results`` with a number behind each of ``labels``."""
-    names = {label: f"{label} ({number})" for label in labels}
+def _renamed(results: Results, labels: set[str], number: int, taken: set[str]) -> Results:
+    """Return ``results`` with a number behind each of ``labels``, such that no label of ``taken`` comes out."""
+    names = {}
+    for label in sorted(labels):
+        free = (f"{label} ({number}{mark})" for mark in ("", *string.ascii_lowercase))
+        names[label] = next(name for name in free if name not in taken)
     suite, plan = results.plan.suite, results.plan
     methods = [entry.model_copy(update={"label": names.get(entry.label, entry.label)}) for entry in suite.methods]
     cells = tuple(replace(cell, label=names.get(cell.label, cell.label)) for cell in plan.cells)
@@ -156,6 +174,7 @@ def _union(a: Results, b: Results) -> Results:
     cells: dict[tuple[str, ...], Cell] = {}
     for cell in (*a.plan.cells, *b.plan.cells):
         known = cells.setdefault(_key(cell), cell)
+        assert known.cell_id == cell.cell_id, f"{cell.label}: two configurations under one label"
         cells[_key(cell)] = replace(known, trials=max(known.trials, cell.trials))
     problems = _problems(a.plan, b.plan)
     ordered = sorted(cells.values(), key=lambda cell: (cell.split, problems[cell.problem_key], order.index(cell.label)))
@@ -175,6 +194,7 @@ def _union(a: Results, b: Results) -> Results:
         selections=tuple({each.label: each for each in (*b.selections, *a.selections)}.values()),
         damaged=(*a.damaged, *b.damaged),
         older=tuple(sorted({*a.older, *b.older})),
+        also=tuple(dict.fromkeys((*a.also, *b.also))),
     )
 
 

@@ -46,6 +46,8 @@ class Scenario:
     ``spread``; NaN where there is none."""
     trials: int | None = None
     """Trials that the asked difference takes; None where none is asked, or more than ten million would not do."""
+    raised: bool = False
+    """Whether that takes exactly one of the two to succeed more often than ``discordance``: all of it to one side."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +188,7 @@ def _scenarios(
 ) -> list[Scenario]:
     if metric.kind == "rate":
         shares = [float(np.mean(left != right))] if left.size else list(DISCORDANCES)
-        return [
-            Scenario(
-                share,
-                None,
-                smallest_rate_difference(trials, share, alpha),
-                None if difference is None else pairs_for_rates(difference, share, alpha),
-            )
-            for share in shares
-        ]
+        return [_of_rates(trials, share, alpha, difference) for share in shares]
     spread = spread_of(left, right, metric.kind) if left.size > 1 else None
     if left.size and not spread:
         return [Scenario(None, spread, math.nan)]
@@ -203,6 +197,13 @@ def _scenarios(
     smallest = unit * smallest_shift(trials, alpha, efficiency)
     needed = None if difference is None else _pairs_for_shift(difference / unit, alpha, efficiency)
     return [Scenario(None, spread, smallest, needed)]
+
+
+def _of_rates(trials: int, share: float, alpha: float, difference: float | None) -> Scenario:
+    smallest = smallest_rate_difference(trials, share, alpha)
+    if difference is None:
+        return Scenario(share, None, smallest, raised=smallest > share)
+    return Scenario(share, None, smallest, pairs_for_rates(difference, share, alpha), difference > share)
 
 
 @cache
@@ -255,7 +256,7 @@ def _or_none(count: Callable[[], int]) -> int | None:
 
 def efficiency_of(kind: stats.paired.Kind) -> float:
     """Return what the test of a kind is worth, relative to a t test."""
-    return 1.0 if kind == "mean" else 3.0 / math.pi
+    return 1.0 if kind == "mean" else stats.WILCOXON_EFFICIENCY
 
 
 def spread_of(left: Values, right: Values, kind: stats.paired.Kind) -> float | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_core import NUMERICS_VERSION
-from bench_core.plan import make_plan
 from bench_core.plugins import checkout_root
+from bench_core.results import stored
 from bench_core.store import RESERVED, Run, runs_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def reference_runs(suite: str, cwd: Path) -> list[Run]:
     They are those of the checkout around ``cwd``, or else the installed ones.
     """
     found = [run for folder in _folders(cwd) for run in runs_of(folder / suite) if run.suite_file.is_file()]
-    return sorted(found, key=seed_of)
+    return sorted(found, key=lambda run: run.seed)
 
 
 def all_reference_runs(cwd: Path) -> list[Run]:
@@ -39,17 +39,13 @@ def all_reference_runs(cwd: Path) -> list[Run]:
 
 def _folders(cwd: Path) -> list[Path]:
     root = checkout_root(cwd.resolve())
-    return [root / "results" / RESERVED] if root else _installed()
-
-
-def seed_of(run: Run) -> int:
-    """Return the root seed of a run, which its name tells."""
-    return int(run.name.split("-")[1].removeprefix("s"))
+    own = root / "results" / RESERVED if root else None
+    return [own] if own and own.is_dir() else _installed()
 
 
 def with_seed(suite: str, seed: int, cwd: Path) -> list[Run]:
     """Return the reference runs of a suite whose trials are those of ``seed``: none, or one."""
-    return [run for run in reference_runs(suite, cwd) if seed_of(run) == seed]
+    return [run for run in reference_runs(suite, cwd) if run.seed == seed]
 
 
 @dataclass(frozen=True)
@@ -58,16 +54,17 @@ class Age:
 
     trials: int
     stale: tuple[str, ...]
-    """What declares another version than the results were computed with, and cells that have no results."""
+    """What declares another version than the results were computed with, and what has no results."""
     changed: tuple[str, ...]
     """What has another source under the same version: no reason to compute anew, but good to know."""
 
 
 def age(run: Run, suite: Suite, plugins: Plugins) -> Age:
     """Compare the rows of a reference run with what ``suite`` and the present code would give."""
-    plan = make_plan(suite.model_copy(update={"seed": seed_of(run)}), plugins)
+    known = stored(suite.model_copy(update={"seed": run.seed}), plugins, None, device="cpu", reference=[run])
+    plan = known.plan
     columns = ["method", "method_version", "method_digest", "problem", "problem_version", "problem_digest"]
-    rows = run.rows(only=[*columns, "cell_id", "spec"])
+    rows = run.rows(only=[*columns, "spec"])
     methods = {cell.method: (cell.method_version, cell.method_digest) for cell in plan.cells}
     problems = {cell.problem: (cell.problem_version, cell.problem_digest) for cell in plan.cells}
     stale: dict[str, None] = {}
@@ -83,11 +80,12 @@ def age(run: Run, suite: Suite, plugins: Plugins) -> Age:
         numerics = json.loads(row["spec"])["numerics"]
         if numerics != NUMERICS_VERSION:
             stale[f"the numeric core is version {NUMERICS_VERSION}, the results are of {numerics}"] = None
-    stored = set(rows["cell_id"].unique())
-    lacking = [cell for cell in plan.cells if not cell.skipped and cell.cell_id not in stored]
+    for line in known.also:
+        stale[line.rstrip(".")] = None
+    lacking = {cell.label: None for index, cell in enumerate(plan.cells) if known.missing(index)}
+    lacking |= dict.fromkeys(plan.undecided)
     if lacking:
-        labels = ", ".join(dict.fromkeys(cell.label for cell in lacking))
-        stale[f"{len(lacking)} of {len(plan.cells)} cells have no results: {labels}"] = None
+        stale[f"trials of the suite have no results: {', '.join(lacking)}"] = None
     return Age(len(rows), tuple(stale), tuple(changed))
 
 

@@ -17,7 +17,7 @@ from bench_core.metrics import DerivedMetric
 from bench_core.overrides import override
 from bench_core.plan import Cell, Plan, make_plan
 from bench_core.selection import Selection, select
-from bench_core.store import FOR_TABLES, SCHEMA, Damage, Run, find_runs, no_rows
+from bench_core.store import FOR_TABLES, Damage, Run, find_runs, no_rows
 from bench_core.suite import Suite, load_suite
 from bench_core.yamlfile import visible
 
@@ -33,7 +33,7 @@ class Results:
     Attributes:
         plan: what was asked for, with the hyper-parameters that are chosen so far.
         run: name of the run's folder.
-        folder: where it is; None where nothing is stored.
+        folder: where it is; None where nothing is stored, or where several folders are one.
         frame: a row per stored trial of the plan; ``cell`` is the index of its cell and ``label`` its label there.
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
@@ -100,7 +100,7 @@ def read_results(
     plugins: Plugins,
     *,
     trials: int | None = None,
-    whole: bool = False,
+    only: Collection[str] = FOR_TABLES,
     reference: Callable[[str, int], Sequence[Run]] | None = None,
 ) -> tuple[list[Results], list[str]]:
     """Return the results that ``results`` means (see ``store.find_runs``), one per suite, and what is unreadable.
@@ -109,7 +109,7 @@ def read_results(
         results: a folder.
         plugins: where names are looked up.
         trials: replaces every number of trials of the suites.
-        whole: read the columns that no table needs, too (see ``store.FOR_TABLES``).
+        only: columns to read, beside metrics and budgets.
         reference: name of a suite and seed -> runs with the rows of labels that have none in ``results``.
 
     Raises:
@@ -118,9 +118,10 @@ def read_results(
     found, unreadable = [], []
     for run in find_runs(results):
         try:
-            found.append(load_results(run, plugins, trials=trials, whole=whole, reference=reference))
+            found.append(load_results(run, plugins, trials=trials, only=only, reference=reference))
         except BenchError as error:
-            cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" * isinstance(error, SuiteError)
+            unknown = isinstance(error, SuiteError) and " unknown " in str(error)
+            cure = "\n  if a plugin of yours offers it, name its folder by --plugin-dir" if unknown else ""
             unreadable.append(f"{error}{cure}")
     if not found:
         raise BenchError("\n".join(unreadable))
@@ -132,15 +133,14 @@ def load_results(
     plugins: Plugins,
     *,
     trials: int | None = None,
-    whole: bool = False,
+    only: Collection[str] = FOR_TABLES,
     reference: Callable[[str, int], Sequence[Run]] | None = None,
 ) -> Results:
     """Return the results of a run, for the suite that it was last run with; see ``read_results``."""
     run.check_suite()
-    device = "cuda" if run.name.endswith("cuda") else "cpu"
     suite = override(load_suite(run.suite_file, stored=True), plugins, trials=trials)
     others = reference(suite.name, suite.seed) if reference else ()
-    return stored(suite, plugins, run, device=device, whole=whole, reference=others)
+    return stored(suite, plugins, run, device=run.device, only=only, reference=others)
 
 
 def stored(
@@ -151,7 +151,7 @@ def stored(
     device: str,
     labels: Collection[str] | None = (),
     reference: Sequence[Run] = (),
-    whole: bool = False,
+    only: Collection[str] = FOR_TABLES,
     set_aside: bool = False,
 ) -> Results:
     """Return what ``run`` holds of ``suite``, hyper-parameters chosen as far as their holdout trials are there.
@@ -165,13 +165,17 @@ def stored(
             None: all.
         reference: runs whose rows stand in for the cells of which ``run`` has none; what counts there is the declared
             version of the code, not its digest.
-        whole: read the columns that no table needs, too.
+        only: columns to read, beside metrics and budgets.
         set_aside: see ``Run.rows``.
     """
     damage = Damage()
-    only = SCHEMA if whole else FOR_TABLES
+    lost: list[str] = []
     rows = run.rows(damage, only=only, set_aside=set_aside) if run else no_rows(only)
-    others = [each.rows(only=only) for each in reference]
+    unread = Damage()
+    others = []
+    for each in reference:
+        others.append(each.rows(unread, only=only))
+        lost += [f"Reference results left out, since they cannot be read: {path}." for path in unread.files]
     plan = make_plan(suite, plugins, device=device)
     selections: tuple[Selection, ...] = ()
     if plan.undecided:
@@ -180,6 +184,7 @@ def stored(
         selections = select(trying, tried, {name: plugins.metrics.get(name) for name in suite.metrics})
         plan = make_plan(suite, plugins, device=device, chosen=_chosen(selections))
     answered = _answered(plan, plugins, rows, others)
+    deciding = _deciding(plan, answered.frame)
     coming = plan.labels if labels is None else labels
     environments: dict[str, Any] = {}
     for each in (*reference, *([run] if run else [])):
@@ -191,11 +196,19 @@ def stored(
         stale=answered.stale,
         environments=environments,
         selections=selections,
-        reaches=reaches(plan, answered.frame, plugins.metrics.get(suite.report.metric), coming),
+        reaches=reaches(plan, deciding, plugins.metrics.get(suite.report.metric), coming),
         damaged=tuple(damage.files),
         older=answered.older,
+        also=tuple(lost),
         folder=run.folder if run else None,
     )
+
+
+def _deciding(plan: Plan, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that decide where problem cells stop: no reference rows where there are others."""
+    own = {plan.cells[index].problem_key for index in frame.filter(~pl.col("reference"))["cell"].unique()}
+    cells = [index for index, cell in enumerate(plan.cells) if cell.problem_key in own]
+    return frame.filter(~pl.col("reference") | ~pl.col("cell").is_in(cells))
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ FOR_TABLES = frozenset(
     | {"data_digest", "method_digest", "problem_digest"}
 )
 """What a table is made of, beside metrics and budgets: of a million trials the rest takes a gigabyte."""
+FOR_PLOTS = FOR_TABLES | {"path.step", "path.loss", "path.error"}
 
 MAX_COLUMNS = 1000
 """More than any honest file of rows has; reading it would take minutes."""
@@ -116,6 +117,18 @@ class Run:
     def name(self) -> str:
         """Time, seed and device of the run."""
         return self.folder.name
+
+    @property
+    def seed(self) -> int:
+        """Root seed, which the name tells."""
+        known = _RUN_NAME.fullmatch(self.name)
+        return int(known[2]) if known else 0
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``, which the name tells."""
+        known = _RUN_NAME.fullmatch(self.name)
+        return known[3] if known else "cpu"
 
     @property
     def suite_file(self) -> Path:
@@ -194,6 +207,7 @@ class Run:
             return {}
         if not isinstance(loaded, dict) or not all(isinstance(env, dict) for env in loaded.values()):
             raise ValueError("env.json must hold an object of objects")
+        json.dumps(loaded, allow_nan=False, ensure_ascii=False).encode()  # 1e999, and halves of surrogates
         return loaded
 
     def add_environment(self, env_id: str, env: Mapping[str, Any]) -> None:
@@ -397,7 +411,7 @@ def find_runs(results: Path) -> list[Run]:
         BenchError: when there is no run, saying what was looked for.
     """
     if (results / "suite.yaml").is_file():
-        return [Run(results)]
+        return [_run(results)]
     stored = [run for run in runs_of(results) if run.suite_file.is_file()]
     if stored:
         return [stored[-1]]
@@ -411,6 +425,11 @@ def find_runs(results: Path) -> list[Run]:
     return newest
 
 
+def _run(folder: Path) -> Run:
+    """Return the run in ``folder``; its name matters, which the path `.` lacks."""
+    return Run(folder if folder.name else folder.resolve())
+
+
 def all_runs(results: Path) -> list[Run]:
     """Return every run in ``results`` (a folder of suites' folders, a suite's folder, or a run's), newest first.
 
@@ -418,7 +437,7 @@ def all_runs(results: Path) -> list[Run]:
         BenchError: when there is none.
     """
     if (results / "suite.yaml").is_file():
-        return [Run(results)]
+        return [_run(results)]
     folders = [results, *(path for path in _subfolders(results) if path.name != RESERVED)]
     found = [run for folder in folders for run in runs_of(folder) if run.suite_file.is_file()]
     if not found:

@@ -297,6 +297,7 @@ def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int, m
     failed = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
     reasons = failed["reason"]
     seconds = _seconds(rows, machines)
+    missed = np.isnan(stored.sample.values[metric.name]) & ~rows["status"].is_in(FAILED).to_numpy()
     budgets = {name.removeprefix("budget."): rows[name].mean() for name in rows.columns if "budget." in name}
     return Entry(
         problem=cell.problem,
@@ -308,7 +309,7 @@ def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int, m
         method_params=cell.method_params,
         control=cell.control,
         metric=metric.name,
-        n_attempted=len(rows),
+        n_attempted=len(rows) - int(missed.sum()),  # a stored trial may lack a metric that was asked for later
         n_failed=sum(counts.values()),
         failures={status: count for status, count in counts.items() if count},
         reasons=dict(Counter(reasons.to_list())),
@@ -335,7 +336,7 @@ def _seconds(rows: pl.DataFrame, machines: Mapping[str, str]) -> dict[str, float
     known = rows.select("seconds", "env_id").drop_nulls("seconds")
     by_machine: dict[str, list[pl.Series]] = {}
     for (env_id,), group in known.partition_by("env_id", as_dict=True, maintain_order=True).items():
-        by_machine.setdefault(machines.get(env_id, "unknown machine"), []).append(group["seconds"])
+        by_machine.setdefault(machines.get(env_id, f"unknown machine {env_id}"), []).append(group["seconds"])
     return {machine: float(np.mean(np.concatenate(parts))) for machine, parts in by_machine.items()}
 
 
@@ -452,6 +453,11 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "rows": rows,
         "comparisons": compared,
         "selections": [_selection_as_json(selection) for selection in summary.selections],
+        "notes": list(summary.also),
+        "older": list(summary.older),
+        "stale": summary.stale,
+        "absent": list(summary.absent),
+        "saved": summary.saved,
         "claims": [verdict_as_json(verdict) for verdict in summary.claims],
     }
 

@@ -16,9 +16,8 @@ import polars as pl
 
 from bench_core.plan import make_plan
 from bench_core.plugins import Plugins, PluginSources, load_plugins
-from bench_core.reference import seed_of
 from bench_core.results import stored
-from bench_core.store import Run, newest_run
+from bench_core.store import Run, newest_run, runs_of
 from bench_core.suite import Suite, load_suite
 
 REPO = Path(__file__).resolve().parent.parent
@@ -39,14 +38,19 @@ def main() -> None:
         runs = [run for seed in SEEDS if (run := newest_run(arguments.folder, suite.name, seed, "cpu"))]
         if not runs:
             continue
-        target = arguments.output / suite.name
-        shutil.rmtree(target, ignore_errors=True)
         now = datetime.now(UTC)
         for run in runs:
             # The first block is the newest run, so that it is what a folder of results means.
-            time = now - timedelta(seconds=seed_of(run))
-            name = f"{time:%Y%m%dT%H%M%SZ}-s{seed_of(run)}-cpu"
-            block(suite.model_copy(update={"seed": seed_of(run)}), plugins, run, Run(target / name))
+            name = f"{now - timedelta(seconds=run.seed):%Y%m%dT%H%M%SZ}-s{run.seed}-cpu"
+            target = arguments.output / suite.name
+            made = Run(arguments.output / f".making-{name}" / name)
+            shutil.rmtree(made.folder.parent, ignore_errors=True)
+            block(suite.model_copy(update={"seed": run.seed}), plugins, run, made)
+            for old in [old for old in runs_of(target) if old.seed == run.seed]:
+                shutil.rmtree(old.folder)
+            target.mkdir(parents=True, exist_ok=True)
+            made.folder.rename(target / name)
+            made.folder.parent.rmdir()
 
 
 def block(suite: Suite, plugins: Plugins, run: Run, target: Run) -> None:

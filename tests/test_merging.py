@@ -139,6 +139,72 @@ def test_what_is_not_comparable_is_refused_and_told_apart_where_the_user_insists
     assert words[0] in text
 
 
+def test_the_third_folder_is_held_against_the_second_too(run, report, bench):
+    run("a")
+    run("b", suite("{name: mmd, params: {iterations: 3}}"))
+    run("c", suite("{name: mmd, params: {iterations: 4}}"), "--trials", "30")
+    assert "iterations 3 in b/" in bench("report", "a", "b", "c", code=2).err
+    assert rows(report("a", "b", "c", mix=True)) == {("mle", 20): 12, ("mmd", 20): 12, ("mmd (3)", 20): 30}
+
+
+def test_a_label_that_looks_like_one_set_apart_stays_its_own(run, report):
+    run("a", suite("{name: mle, params: {iterations: 3}}, {name: mle, label: mle (2), params: {iterations: 5}}"))
+    run("b", suite("{name: mle, params: {iterations: 4}}"), "--trials", "30")
+    assert rows(report("a", "b", mix=True)) == {("mle", 20): 12, ("mle (2)", 20): 12, ("mle (2a)", 20): 30}
+
+
+def test_a_folder_that_lacks_a_metric_is_refused(run, bench):
+    run("a")
+    run("b", suite().replace("metrics: [success, error]", "metrics: [error]"))
+    assert "success is measured in a/" in bench("report", "a", "b", code=2).err
+
+
+def test_rows_of_older_versions_beside_newer_ones_are_no_conflict(run, report):
+    a, b = run("a"), run("b")
+    (found,) = find_runs(b)
+    old = found.rows().with_columns(method_version=pl.lit("0"), cell_id=pl.lit("0" * 16))
+    both = pl.concat([old, found.rows()])
+    for path in found.folder.glob("trials.parquet*"):
+        path.unlink()
+    both.write_parquet(found.folder / "trials.parquet")
+    assert rows(report(a, b)) == rows(report(b, a)) == {("mle", 20): 12}
+
+
+def test_a_folder_that_cannot_be_read_is_left_out(run, folder, bench):
+    a = run("a")
+    (folder / "empty").mkdir()
+    done = bench("report", "empty", a, "--format", "json")
+    assert len(json.loads(done.out)) == 1
+    assert "left out: there are no results in empty" in done.err
+
+
+@pytest.mark.parametrize(
+    "env", ['{"cpu": null}', '{"cpu": 3}', '{"device": ["a"]}', '{"x": 1e999}', '{"x": "\\ud800"}']
+)
+@pytest.mark.parametrize("format_", ["rich", "csv", "json"])
+def test_a_strange_description_of_a_machine_costs_no_table(run, bench, env, format_):
+    (found,) = find_runs(run("a"))
+    (key,) = json.loads((found.folder / "env.json").read_text())
+    (found.folder / "env.json").write_text(f'{{"{key}": {env}}}')
+    assert "mle" in bench("report", "a", "--format", format_).out
+
+
+def test_a_terminal_obeys_nothing_in_a_csv(run, bench):
+    (found,) = find_runs(run("a"))
+    (key,) = json.loads((found.folder / "env.json").read_text())
+    (found.folder / "env.json").write_text(json.dumps({key: {"cpu": "a\x9b31m\u202e"}}))
+    out = bench("report", "a", "--format", "csv").out
+    assert "\x9b" not in out
+    assert "\u202e" not in out
+
+
+def test_a_run_is_found_from_within(run, bench, monkeypatch):
+    (found,) = find_runs(run("a"))
+    monkeypatch.chdir(found.folder)
+    (suite_,) = json.loads(bench("report", ".", "--format", "json").out)
+    assert suite_["run"] == found.name
+
+
 def test_another_dtype_in_one_folder_only_is_told(run, bench):
     run("a")
     run("b", suite("{name: mmd, params: {iterations: 3, dtype: float64}}"))

@@ -31,6 +31,7 @@ def test_the_example_plugin_stands_in_the_table_beside_the_suites_methods(repo, 
 
 
 DOCUMENTS = "README.md SECURITY.md CONTRIBUTING.md CHANGELOG.md docs/architecture.md docs/suites.md docs/tutorial.md"
+DOCUMENTS += " docs/claims.md docs/statistics.md"
 
 
 @pytest.mark.parametrize("name", DOCUMENTS.split())

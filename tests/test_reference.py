@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bench_core.reference import age, reference_runs, seed_of, with_seed
+from bench_core.reference import age, reference_runs, with_seed
 from bench_core.store import find_runs
 from bench_core.suite import load_suite
 from bench_core.suites import builtin_suites
@@ -88,7 +88,7 @@ def test_it_is_left_out_on_request(checkout, bench):
     assert "Not run yet: mmd, mle-tuned, truth." in out
     assert "reference results" not in out
     assert set(table(bench, "--no-reference")) == {"init"}
-    assert "mmd" in table(bench)
+    assert table(bench)["mmd"]["reference"]
 
 
 def test_it_never_counts_as_run(checkout, bench):
@@ -127,7 +127,7 @@ def test_results_of_another_version_do_not_stand_in_and_doctor_says_so(checkout,
     assert any(
         "tiny, seed 0 are stale: method mmd is version 1, its results are of 0" in each for each in found_problems
     )
-    assert any("cells have no results: mmd, truth, mle-tuned" in each for each in found_problems)
+    assert any("trials of the suite have no results: mmd, truth, mle-tuned" in each for each in found_problems)
 
 
 def test_doctor_notes_another_source_under_the_same_version(checkout, bench):
@@ -142,6 +142,36 @@ def test_it_stands_in_only_for_what_none_of_several_folders_has(checkout, bench)
     bench("run", "tiny", "--executor", "inline", "--method", "truth", "--results", "b")
     marks = {label: row["reference"] for label, row in table(bench, "a", "b").items()}
     assert marks == {"mmd": False, "mle-tuned": True, "truth": False}
+
+
+def test_damaged_reference_results_are_left_out_and_told(checkout, bench):
+    (found,) = find_runs(checkout / "results" / "reference" / "tiny")
+    path = found.folder / "trials.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    out = " ".join(run(bench, "--method", "init").out.split())
+    assert "Reference results left out, since they cannot be read" in out
+    assert any("cannot be read" in each for each in json.loads(bench("doctor", "--json", code=1).out)["problems found"])
+
+
+def test_a_folder_of_plugins_without_reference_results_takes_the_installed_ones(checkout, bench, monkeypatch):
+    installed = checkout / "installed"
+    (checkout / "results" / "reference").rename(installed)
+    monkeypatch.setattr("bench_core.reference._installed", lambda: [installed])
+    run(bench, "--method", "init")
+    assert table(bench)["mmd"]["reference"]
+
+
+def test_the_reference_does_not_decide_where_a_problem_stops(checkout, bench):
+    rule = "trials: {max: 200, until: {half_width: 0.2}}"
+    text = SUITE.replace("trials: 12", rule).replace("report: {metric: error", "report: {metric: success")
+    (checkout / "suites" / "tiny.yaml").write_text(text)
+    run(bench, "--method", "init", "--no-reference")
+    alone = table(bench, "--no-reference")["init"]["n_attempted"]
+    beside = table(bench)
+    assert beside["init"]["n_attempted"] == alone
+    assert beside["mmd"]["n_attempted"] == 12
 
 
 def test_a_reference_trial_is_replayed(checkout, bench):
@@ -177,13 +207,13 @@ def test_shipped_reference_results_are_those_of_the_declared_versions(repo, plug
             found = age(run, load_suite(repo / "suites" / f"{name}.yaml"), plugins)
             assert found.stale == (), f"{run.folder}: run benchmarks/reference.py again"
             run.check_suite()
-            assert run.rows()["seed"].unique().to_list() == [seed_of(run)]
+            assert run.rows()["seed"].unique().to_list() == [run.seed]
             assert set(run.rows()["env_id"]) <= set(run.environments())
 
 
 def test_the_first_block_is_what_everybody_looks_at(repo):
     for name in shipped(repo):
         first = reference_runs(name, repo)[0]
-        assert seed_of(first) == load_suite(repo / "suites" / f"{name}.yaml").seed
-        assert [run.folder for run in with_seed(name, seed_of(first), repo)] == [first.folder]
+        assert first.seed == load_suite(repo / "suites" / f"{name}.yaml").seed
+        assert [run.folder for run in with_seed(name, first.seed, repo)] == [first.folder]
         assert find_runs(repo / "results" / "reference" / name)[0].folder == first.folder

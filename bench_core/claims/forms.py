@@ -123,7 +123,10 @@ class Flat(Form):
 
 
 class Trend(Form):
-    """The metric of ``label`` goes up or down as the parameter ``x`` grows."""
+    """The metric of ``label`` goes up or down as the parameter ``x`` grows.
+
+    Up: the value at the last ``x`` is above the first, and no step goes the other way by an established amount.
+    """
 
     label: Name
     x: ParameterName
@@ -380,12 +383,12 @@ def _check_form(form: Form | Analytic, context: Context, at: Loc) -> None:
         _check_grids(form, context, at)
 
 
-def _key(value: object) -> object:
+def value_key(value: object) -> object:
     """Return what two equal values of a parameter have in common: 1 and 1.0 are equal, 1 and true are not."""
     return repr(value) if isinstance(value, list) else (isinstance(value, bool), value)
 
 
-def _wanted(where: Mapping[str, Any], name: str) -> list[Any]:
+def wanted(where: Mapping[str, Any], name: str) -> list[Any]:
     """Return the values that ``where`` allows for a parameter."""
     value = where[name]
     return value if isinstance(value, list) else [value]
@@ -393,7 +396,7 @@ def _wanted(where: Mapping[str, Any], name: str) -> list[Any]:
 
 def matches(where: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     """Whether a problem cell, given its parameters and ``PROBLEM``, is among those that ``where`` means."""
-    return all(name in params and _key(params[name]) in map(_key, _wanted(where, name)) for name in where)
+    return all(name in params and value_key(params[name]) in map(value_key, wanted(where, name)) for name in where)
 
 
 def _check_where(where: Where, context: Context, at: Loc) -> Sequence[Mapping[str, Sequence[Any]]]:
@@ -404,15 +407,18 @@ def _check_where(where: Where, context: Context, at: Loc) -> Sequence[Mapping[st
         if name not in known:
             raise RuleError(f"the suite states no parameter {shown(name)}{suggest(name, known)}", (*at, name))
         values = [each for problem in context.problems for each in problem.get(name, [])]
-        keys = set(map(_key, values))
-        for i, each in enumerate(_wanted(where, name)):
-            if _key(each) not in keys:
+        keys = set(map(value_key, values))
+        for i, each in enumerate(wanted(where, name)):
+            if value_key(each) not in keys:
                 place = (*at, name, i) if isinstance(value, list) else (*at, name)
                 near = suggest(_plain(each), dict.fromkeys(map(_plain, values)))
                 raise RuleError(f"no problem cell has {name} = {_plain(each)}{near}", place)
-        allowed[name] = set(map(_key, _wanted(where, name)))
+        allowed[name] = set(map(value_key, wanted(where, name)))
     left = [
-        {name: [v for v in values if name not in where or _key(v) in allowed[name]] for name, values in problem.items()}
+        {
+            name: [v for v in values if name not in where or value_key(v) in allowed[name]]
+            for name, values in problem.items()
+        }
         for problem in context.problems
         if where.keys() <= problem.keys()
     ]

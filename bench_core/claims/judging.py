@@ -5,9 +5,11 @@
 2t. All of it inside the region speaks for the claim, all of it outside on one side against it; else nothing is
 settled. At one claim of one question t is 2.5 %: the 95 % interval decides, in both directions.
 
-**Equality.** The usual rule (90 % interval inside the margin: equal; 95 % interval outside: different) allows 5 % of
-false support and 2.5 % of false contradiction where the difference is exactly the margin, 7.5 % together. Both
-directions together are to stay below 5 % here, so ``equal``, ``flat`` and ``value`` are read from one interval too.
+**Equality.** ``equal``, ``flat`` and ``value`` have a region with two ends. They are supported where the interval of
+level 1 - 4t lies inside, at one claim of one question that of 90 %: two one-sided tests at 2t, of which only one can be
+false. They are contradicted where that of level 1 - 2t, the 95 % interval, lies wholly outside. Whatever the truth is,
+only one of the two verdicts is false: support where the number lies outside (probability 2t at most), contradiction
+where it lies inside (t at either end, 2t at most).
 
 **Several questions** (``scope: every``, ``best``, ``flat``: k of them). For support all must hold, and no correction
 is needed: some question of a false claim is false itself, and is passed with probability t at most. One question
@@ -18,16 +20,28 @@ average`` asks once, for the mean over the problem cells.
 **Readings** (``alternatives``: r of them). Supported if some reading is, each asked at t/r; contradicted if all are,
 each at t.
 
-**Families.** K claims of a family are 2K one-sided hypotheses, "not supported" and "not contradicted" of each. They
-are judged at t = 5 %/(2K); as long as verdicts fall, again at 5 %/(2K - verdicts so far). This is Holm's step-down
-procedure on the 2K p-values that inverting the intervals would give (sequentially rejective Bonferroni), without
-computing any: whatever the dependence between claims, the probability of any false verdict, in either direction, is
-at most 5 % a family as far as the intervals cover. ``primary`` and ``detail`` are two families. Claims that cannot be
-judged yet count, so that a verdict does not depend on what else has been run.
+**Families.** K claims of a family are judged at t = 5 %/(2K). Of each claim one verdict is false, whatever the truth,
+and comes with probability 2t at most, so any comes with 5 % at most (Bonferroni), whatever the dependence between
+claims. Claims other than equalities need t alone, and what they leave goes to the others: with v verdicts on such
+claims so far, t = 5 %/(2K - v), again and again as long as verdicts fall. For claims without equalities this is
+Holm's step-down procedure on the 2K p-values that inverting the intervals would give. With e equalities and s others,
+v is at most s as long as no verdict is false, so false ones sum to (s + 2e) t, which is at most 5 %; a verdict on an
+equality leaves nothing. ``primary`` and ``detail`` are two families. Claims that cannot be judged yet count, so that a
+verdict does not depend on what else has been run.
 
-**A trend** is supported when the change from end to end is established in the claimed direction and no step between
-neighbours is established in the other one; steps and ends alike can contradict it. Support says nothing of steps that
-are too small to be seen.
+**Minimum evidence.** Nothing is settled by fewer than ``MIN_VALUES`` values (pairs, trials, settings) in any problem
+cell, whatever the interval.
+
+**Failures.** A median of paired differences is 0 as soon as most pairs tie. Equality of a skewed metric is not
+supported where more than half of the pairs tie because both failed, or where Wilcoxon's test of the same pairs
+separates the labels at 5 %, uncorrected; nor does such a tie contradict ``better``, in the second case if the ranks
+speak for the label. Means leave failed trials out. ``better`` is not supported where the label fails more often
+than the other one (exact McNemar test at 5 %, uncorrected). Both only ever withhold a verdict.
+
+**A trend** (up) says: the value at the last x is above the first, and no step goes the other way by an established
+amount. It is supported when the change from end to end is established in the claimed direction and no step between
+neighbours is established in the other one; it is contradicted when a step is, or when the value at the last x is
+established not to be above the first. Support says nothing of steps that are too small to be seen.
 
 **Published numbers.** A ± over n trials makes the published number an estimate with a t interval of its own; it is a
 mean then, so the own number is the mean over the trials with a finite value. A ± over subsets of one model, or an
@@ -47,10 +61,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from bench_core import stats
 from bench_core.claims.forms import Form, Value
+from bench_core.claims.measure import MIN_VALUES
 from bench_core.claims.questions import Question, View, questions, titled, together
 from bench_core.summary import Part, Verdict, summarise
 
@@ -63,8 +79,12 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 """Probability of any false verdict in a family, in both directions together."""
+POWER = 0.8
+"""Probability with which the trials of a hint decide, if the present estimate is the true number."""
 TOO_MANY = 1_000_000
 """More trials than this are no advice."""
+
+NORMAL = NormalDist()
 
 Word = Literal["supported", "contradicted", "inconclusive"]
 
@@ -109,6 +129,11 @@ class _Answer:
     question: Question
     word: Word
     interval: stats.Interval | None
+    """The one that is shown: the verdict can be read off it."""
+    sides: tuple[stats.Interval, ...] = ()
+    """The intervals that decide on support and on contradiction."""
+    doubt: str = ""
+    """Why nothing is settled although the interval would."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +160,20 @@ def _asked(reading: Reading | Claim, view: View, suite: Suite) -> list[Question]
 
 
 def _rule_all(cases: Sequence[_Case]) -> list[_Ruling]:
-    """Judge a family: again and again, as every verdict leaves more of the 5 % to the others."""
+    """Judge a family: again and again, as verdicts leave more of the 5 % to the others."""
     decided: dict[int, _Ruling] = {}
     while True:
-        tail = ALPHA / (2 * len(cases) - len(decided))
+        tail = ALPHA / (2 * len(cases) - sum(not _two_sided(cases[i]) for i in decided))
         rulings = {i: _rule(case, tail) for i, case in enumerate(cases) if i not in decided}
         fresh = {i: ruling for i, ruling in rulings.items() if ruling.word != "inconclusive"}
         if not fresh:
             return [decided.get(i) or rulings[i] for i in range(len(cases))]
         decided |= fresh
+
+
+def _two_sided(case: _Case) -> bool:
+    """Whether a claim, or a reading of it, is an equality."""
+    return any(question.region.bounds > 1 for _, asked in case.readings for question in asked)
 
 
 def _rule(case: _Case, tail: float) -> _Ruling:
@@ -164,22 +194,34 @@ def _rule_reading(asked: Sequence[Question], tail_for: float, tail_against: floa
 
 
 def _answer(question: Question, tail_for: float, tail_against: float) -> _Answer:
-    if question.measure is None:
+    measure, region = question.measure, question.region
+    if measure is None:
         return _Answer(question, "inconclusive", None)
-    at, region = question.measure.at, question.region
-    speaking_for, against = at(1 - 2 * tail_for), at(1 - 2 * tail_against)
-    if region.holds(speaking_for):
-        word: Word = "supported"
-    else:
-        word = "contradicted" if region.excludes(against) else "inconclusive"
-    if region.bounds > 1:
+    two_sided = region.bounds > 1
+    speaking_for = measure.at(1 - 2 * (2 * tail_for if two_sided else tail_for))
+    against = measure.at(1 - 2 * tail_against)
+    word: Word = "inconclusive"
+    doubt = f"only {measure.smallest} {measure.unit}{_each(question)}" if measure.smallest < MIN_VALUES else ""
+    if doubt:
+        doubt += f", and fewer than {MIN_VALUES} settle nothing"
+    elif region.holds(speaking_for):
+        doubt = question.doubts.support()
+        word = "inconclusive" if doubt else "supported"
+    elif region.excludes(against):
+        doubt = question.doubts.contradiction()
+        word = "inconclusive" if doubt else "contradicted"
+    if two_sided:
         wide = max(speaking_for, against, key=lambda each: each.level)
         shown = {"supported": speaking_for, "contradicted": against, "inconclusive": wide}[word]
     elif math.isfinite(region.low):
         shown = speaking_for._replace(high=against.high)
     else:
         shown = speaking_for._replace(low=against.low)
-    return _Answer(question, word, shown)
+    return _Answer(question, word, shown, (speaking_for, against), doubt)
+
+
+def _each(question: Question) -> str:
+    return " in a problem cell" if question.measure and question.measure.cells > 1 else ""
 
 
 # ---- verdicts in words -----------------------------------------------------------------------------------------------
@@ -254,7 +296,7 @@ def _deciding(ruling: _Ruling) -> _Answer | None:
     if ruling.word == "contradicted":
         wanted = [each for each in wanted if each.word == "contradicted"]
     else:
-        wanted = [each for each in wanted if each.question.needed]
+        wanted = [each for each in wanted if each.question.needed and each.word == ruling.word]
     if not wanted:  # nothing is known, but maybe why
         return next((each for each in ruling.answers if each.question.own), None)
     return min(wanted, key=_room)
@@ -277,19 +319,25 @@ def _explained(ruling: _Ruling, deciding: _Answer | None) -> str:
         return f"{text[0].upper()}{text[1:]}."
     if deciding is None:  # a trend whose ends no problem has both of
         return nothing
+    return "; ".join([_sentence(ruling, deciding), *deciding.question.notes]) + "."
+
+
+def _sentence(ruling: _Ruling, deciding: _Answer) -> str:
     question = deciding.question
     at = f" at {titled(question.where)}" if question.where else ""
-    number = f"{_number(deciding)}"
+    number = _number(deciding)
     if ruling.word == "contradicted":
-        return f"The {question.quantity}{at} is {number}, not {question.condition}."
+        return f"The {question.quantity}{at} is {number}, not {question.condition}"
     count = sum(each.question.needed for each in ruling.answers)
     if ruling.word == "supported" and count > 1:
         return (
-            f"All {count} comparisons hold; the closest{at}: the {question.quantity} is {number}, {question.condition}."
+            f"All {count} comparisons hold; the closest{at}: the {question.quantity} is {number}, {question.condition}"
         )
     if ruling.word == "supported":
-        return f"The {question.quantity} is {question.condition}{at}: {number}."
-    return f"The {question.quantity}{at} is {number}: not settled whether it is {question.condition}."
+        return f"The {question.quantity} is {question.condition}{at}: {number}"
+    if deciding.doubt:
+        return f"The {question.quantity}{at} is {number}, but not settled: {deciding.doubt}"
+    return f"The {question.quantity}{at} is {number}: not settled whether it is {question.condition}"
 
 
 def _number(answer: _Answer) -> str:
@@ -338,16 +386,22 @@ def _hint(ruling: _Ruling) -> str:
     # One question established the other way decides; for support the hardest one must pass.
     hardest = min(against, key=_more) if against else max(undecided, key=_more)
     assert hardest.interval is not None
-    if not all(map(math.isfinite, hardest.interval[:3])):
+    if not all(math.isfinite(end) for side in hardest.sides for end in side[:3]):
         return "more trials are needed before the interval has two ends"
+    if hardest.doubt:
+        return ""
     more = _more(hardest)
     at = f" at {titled(hardest.question.where)}" if hardest.question.where else ""
     number = hardest.question.show(hardest.interval.estimate)
     assumption = f"if {number}{at} is the true number"
     if more > TOO_MANY:
         return f"{assumption}, it is so close to the edge that no reasonable number of trials would decide"
-    there = "per label there" if at else "per label"
-    return f"{assumption}, about {_rounded(more):,} more trials {there} would decide"
+    measure = hardest.question.measure
+    each = " in each problem cell" if measure and measure.cells > 1 else " there" if at else ""
+    return (
+        f"{assumption}, about {_rounded(more):,} more trials per label{each} would decide with a probability of "
+        f"{POWER * 100:.0f} % (if run once and judged then)"
+    )
 
 
 def _inside(answer: _Answer) -> bool:
@@ -356,20 +410,43 @@ def _inside(answer: _Answer) -> bool:
 
 
 def _more(answer: _Answer) -> float:
-    """Return about how many trials the interval lacks to leave the edge of the region, as its width goes with 1/√n."""
-    interval, region, measure = answer.interval, answer.question.region, answer.question.measure
-    assert interval is not None
+    """Return about how many trials a cell lacks to decide with probability ``POWER``, if the estimate is the truth.
+
+    The distance of an end from the estimate is z standard errors, which go with 1/√n; the room up to the edge of the
+    region must be z + 0.84 of them. With an edge on either side, both must be passed.
+    """
+    region, measure = answer.question.region, answer.question.measure
     assert measure is not None
-    estimate = interval.estimate
+    side = answer.sides[0 if _inside(answer) else 1]
+    estimate = side.estimate
     if _inside(answer):
-        ways = [(estimate - interval.low, estimate - region.low), (interval.high - estimate, region.high - estimate)]
+        ways = [(estimate - side.low, estimate - region.low), (side.high - estimate, region.high - estimate)]
     elif estimate <= region.low:
-        ways = [(interval.high - estimate, region.low - estimate)]
+        ways = [(side.high - estimate, region.low - estimate)]
     else:
-        ways = [(estimate - interval.low, estimate - region.high)]
-    factors = [(half / room) ** 2 if room > 0 else math.inf for half, room in ways if math.isfinite(room)]
-    factor = max(factors, default=math.inf)
-    return max(1.0, measure.n * (factor - 1)) if math.isfinite(factor) else math.inf
+        ways = [(estimate - side.low, estimate - region.high)]
+    ways = [(half, room) for half, room in ways if math.isfinite(room)]
+    if not ways or any(room <= 0 or not math.isfinite(half) for half, room in ways):
+        return math.inf
+    z = -NORMAL.inv_cdf((1 - side.level) / 2 / measure.looks)
+    per_cell = measure.n / measure.cells
+    return max(1.0, per_cell * (_factor(ways, z) - 1))
+
+
+def _factor(ways: Sequence[tuple[float, float]], z: float) -> float:
+    """Return how many times the trials pass all edges with probability ``POWER``; a way: half a width, and the room."""
+
+    def power(factor: float) -> float:
+        passed = (NORMAL.cdf(z * (math.sqrt(factor) * room / half - 1)) if half else 1.0 for half, room in ways)
+        return sum(passed) - len(ways) + 1
+
+    low, high = 1.0, 1.0
+    while power(high) < POWER and math.isfinite(high):
+        low, high = high, 4 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+    return high
 
 
 def _rounded(count: float) -> int:

@@ -4,6 +4,11 @@ Intervals of paired differences are those of ``stats.difference``. What is not p
 is combined by MOVER: the distances from the estimates to the ends of the single intervals are added in squares, which
 gives Newcombe's interval for two rates, about Welch's for two means, and needs no distribution for two medians.
 
+Squares are for independent estimates that miss in either direction. A rule that stops where labels are separated makes
+the estimates of all problem cells miss in the same one. Where trials may have stopped at one of several looks, the
+tail is shared among the estimates instead, and their ends are added as they are (``_jointly``): that holds whatever the
+rule.
+
 References:
     Zou and Donner, "Construction of confidence limits about effect measures: a general approach", Statistics in
     Medicine 27 (2008), 1693-1702. Of ratios: Donner and Zou, "Closed-form confidence intervals for functions of the
@@ -32,6 +37,10 @@ Function = Callable[[float], stats.Interval]
 """Level -> estimate with the interval of that level."""
 
 
+MIN_VALUES = 6
+"""Nothing is settled by fewer values (pairs, trials, settings) than this in any problem cell."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """An estimate with its intervals, and how much is behind it."""
@@ -40,13 +49,27 @@ class Measure:
     n: int
     unit: str
     """What ``n`` counts: trials, pairs or settings."""
+    looks: int = 1
+    """At how many looks the trials may have stopped, which ``at`` allows for."""
+    cells: int = 1
+    """Problem cells (or pairs of them) that ``n`` is the sum over."""
+    least: int | None = None
+    """The smallest number of values in one of them; None where there is only one."""
+    exact: bool = False
+    """A number without an error."""
+
+    @property
+    def smallest(self) -> int:
+        """The smallest number of values in a problem cell."""
+        return self.n if self.least is None else self.least
 
 
 def of_cell(sample: Sample, metric: Metric, looks: int) -> Measure:
     """Return the estimate of one cell, failed trials counted as everywhere: share, mean or median."""
     values = sample.values[metric.name]
-    at = cache(lambda level: estimate(metric, values, stats.path_level(level, looks)))
-    return Measure(at, int((~np.isnan(values)).sum()), "trials")
+    n = int((np.isfinite(values) if metric.kind == "mean" else ~np.isnan(values)).sum())
+    at = cache(lambda level: _believed(estimate(metric, values, stats.path_level(level, looks)), n))
+    return Measure(at, n, "trials", looks)
 
 
 def mean_of_cell(sample: Sample, metric: Metric, looks: int) -> Measure:
@@ -55,15 +78,24 @@ def mean_of_cell(sample: Sample, metric: Metric, looks: int) -> Measure:
         return of_cell(sample, metric, looks)
     values = sample.values[metric.name]
     finite = values[np.isfinite(values)]
-    return Measure(cache(lambda level: stats.student_t(finite, stats.path_level(level, looks))), len(finite), "trials")
+    at = cache(lambda level: _believed(stats.student_t(finite, stats.path_level(level, looks)), len(finite)))
+    return Measure(at, len(finite), "trials", looks)
 
 
 def paired_difference(a: Sample, b: Sample, metric: Metric, looks: int) -> Measure:
     """Return ``a - b`` on the trials that both have."""
     left, right = paired(a, b, metric.name)
     kind = metric.kind
-    at = cache(lambda level: stats.difference(left, right, kind, stats.path_level(level, looks)))
-    return Measure(at, len(left), "pairs")
+    n = int((np.isfinite(left) & np.isfinite(right)).sum()) if kind == "mean" else len(left)
+    at = cache(lambda level: _believed(stats.difference(left, right, kind, stats.path_level(level, looks)), n))
+    return Measure(at, n, "pairs", looks)
+
+
+def _believed(interval: stats.Interval, n: int) -> stats.Interval:
+    """Return an interval; of a few equal values, whose spread is not zero but unknown, the whole line."""
+    if interval.method == "student-t" and n < MIN_VALUES and interval.low == interval.high:
+        return interval._replace(low=-math.inf, high=math.inf)
+    return interval
 
 
 def share_data(a: Sample, b: Sample) -> bool:
@@ -78,37 +110,70 @@ def change(a: Sample, b: Sample, metric: Metric, looks: int) -> Measure:
     return between(of_cell(b, metric, looks), of_cell(a, metric, looks))
 
 
+def _jointly(
+    measures: Sequence[Measure], level: float, *, independent: bool = True
+) -> tuple[list[stats.Interval], bool]:
+    """Return the intervals that a number made of measures is made of, and whether distances are added in squares.
+
+    Where trials may have stopped early, each of k estimates has the k-th part of the tail, and of that, by its own
+    ``at``, the part of a look: by the union bound all of them cover together at every look.
+    """
+    if all(measure.looks == 1 for measure in measures):
+        return [measure.at(level) for measure in measures], independent
+    sharing = max(1, sum(not measure.exact for measure in measures))
+    return [measure.at(1 - (1 - level) / sharing) for measure in measures], False
+
+
 def between(a: Measure, b: Measure) -> Measure:
     """Return ``a - b`` for two independent measures."""
 
     def at(level: float) -> stats.Interval:
-        one, other = a.at(level), b.at(level)
+        (one, other), squares = _jointly((a, b), level)
         centre = one.estimate - other.estimate
-        known = all(map(math.isfinite, (*one[:3], *other[:3])))
-        # Where an end is infinite the corners of both intervals, which hold the difference a fortiori.
-        low = (
-            centre - math.hypot(one.estimate - one.low, other.high - other.estimate) if known else one.low - other.high
-        )
-        high = (
-            centre + math.hypot(one.high - one.estimate, other.estimate - other.low) if known else one.high - other.low
-        )
+        if not squares or not all(map(math.isfinite, (*one[:3], *other[:3]))):
+            # The corners of both intervals hold the difference a fortiori, also where an end is infinite.
+            return _interval(centre, one.low - other.high, one.high - other.low, level)
+        low = centre - math.hypot(one.estimate - one.low, other.high - other.estimate)
+        high = centre + math.hypot(one.high - one.estimate, other.estimate - other.low)
         return _interval(centre, low, high, level)
 
-    return Measure(cache(at), min(a.n, b.n) if b.n else a.n, a.unit)
+    sampled = [measure for measure in (a, b) if measure.n] or [a]  # the trials of a published number are not ours
+    return Measure(
+        cache(at),
+        min(measure.n for measure in sampled),
+        a.unit,
+        looks=max(a.looks, b.looks),
+        least=min(measure.smallest for measure in sampled),
+    )
 
 
 def average(measures: Sequence[Measure], *, independent: bool) -> Measure:
     """Return the mean of measures; distances of dependent ones are added as they are, not in squares."""
 
     def at(level: float) -> stats.Interval:
-        intervals = [measure.at(level) for measure in measures]
-        centre = math.fsum(each.estimate for each in intervals) / len(intervals)
-        add = math.hypot if independent else lambda *distances: math.fsum(distances)
+        intervals, squares = _jointly(measures, level, independent=independent)
+        centre = _sum(*(each.estimate for each in intervals)) / len(intervals)
+        add = math.hypot if squares else _sum
         below = add(*(each.estimate - each.low for each in intervals)) / len(intervals)
         above = add(*(each.high - each.estimate for each in intervals)) / len(intervals)
         return _interval(centre, centre - below, centre + above, level)
 
-    return Measure(cache(at), sum(measure.n for measure in measures), measures[0].unit)
+    return Measure(
+        cache(at),
+        sum(measure.n for measure in measures),
+        measures[0].unit,
+        looks=max(measure.looks for measure in measures),
+        cells=len(measures),
+        least=min(measure.smallest for measure in measures),
+    )
+
+
+def _sum(*values: float) -> float:
+    """Return the sum of numbers; NaN where it overflows, or where infinities of both signs meet."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def ratio(a: Measure, b: Measure) -> Measure:
@@ -119,9 +184,13 @@ def ratio(a: Measure, b: Measure) -> Measure:
     """
 
     def at(level: float) -> stats.Interval:
-        (x, x_low, x_high), (y, y_low, y_high) = (_positive(each.at(level)) for each in (a, b))
-        if not all(map(math.isfinite, (x, x_low, x_high, y, y_low, y_high))):
+        intervals, squares = _jointly((a, b), level)
+        (x, x_low, x_high), (y, y_low, y_high) = map(_positive, intervals)
+        if not squares or not all(map(math.isfinite, (x, x_low, x_high, y, y_low, y_high))):
             return _interval(_over(x, y), _over(x_low, y_high), _over(x_high, y_low), level)
+        largest = max(x_high, y_high)
+        if largest > 0:  # the ratio has no unit, and fourth powers of large numbers overflow
+            x, x_low, x_high, y, y_low, y_high = (end / largest for end in (x, x_low, x_high, y, y_low, y_high))
         below, above = x - x_low, y_high - y
         root = math.sqrt(max(0.0, (x * above) ** 2 + (y * below) ** 2 - (below * above) ** 2))
         low = _over((x - below) * (x + below), x * y + root)
@@ -130,7 +199,13 @@ def ratio(a: Measure, b: Measure) -> Measure:
         high = _over(x * y + root, (y - below) * (y + below)) if y_low > 0 else math.inf
         return _interval(_over(x, y), low, high, level)
 
-    return Measure(cache(at), min(a.n, b.n), a.unit)
+    return Measure(
+        cache(at),
+        min(a.n, b.n),
+        a.unit,
+        looks=max(a.looks, b.looks),
+        least=min(a.smallest, b.smallest),
+    )
 
 
 def published(form: Value) -> Measure:
@@ -138,7 +213,7 @@ def published(form: Value) -> Measure:
     from scipy.special import ndtri, stdtrit
 
     if form.spread in ("subsets", "unknown") or form.sd is None:
-        return Measure(lambda level: _interval(form.equals, form.equals, form.equals, level), 0, "trials")
+        return Measure(lambda level: _interval(form.equals, form.equals, form.equals, level), 0, "trials", exact=True)
     error = form.sd / math.sqrt(form.n or 1) if form.spread == "sd" else form.sd
 
     def at(level: float) -> stats.Interval:
@@ -168,6 +243,8 @@ def fall(selection: Selection) -> Measure:
 
 
 def _interval(centre: float, low: float, high: float, level: float) -> stats.Interval:
+    if math.isnan(centre):
+        return stats.Interval(centre, -math.inf, math.inf, level, "mover")
     return stats.Interval(
         centre, -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high, level, "mover"
     )

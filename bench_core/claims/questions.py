@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench_core import stats
 from bench_core.claims import measure as m
 from bench_core.claims.forms import (
@@ -25,17 +27,23 @@ from bench_core.claims.forms import (
     Value,
     limits,
     matches,
+    value_key,
+    wanted,
 )
 from bench_core.claims.measure import Measure
-from bench_core.estimates import estimate, paired
+from bench_core.estimates import FAILED, estimate, paired
 from bench_core.report.table import CENTRES, number, plain, rate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bench_core.estimates import Sample
     from bench_core.metrics import Metric
     from bench_core.summary import Entry, Summary
 
 
+FAILS_MORE = 0.05
+"""A label with this p-value or less in McNemar's test fails more often than another."""
 NOT_RUN = "not run yet: "
 """Begins the reason why there is no number, before the labels that lack trials."""
 
@@ -61,7 +69,24 @@ class Region:
 
     def excludes(self, interval: stats.Interval) -> bool:
         """Whether all of the interval lies outside, on one side."""
-        return interval.high < self.low or interval.low > self.high
+        below = interval.high <= self.low if self.open else interval.high < self.low
+        return below or interval.low > self.high
+
+
+Reason = Callable[[], str]
+"""Why something is not said; nothing where it may be."""
+
+
+def _none() -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """Why a verdict is not given although the interval lies where it must for it."""
+
+    support: Reason = _none
+    contradiction: Reason = _none
 
 
 @dataclass(frozen=True)
@@ -84,6 +109,9 @@ class Question:
     """False for what may only speak against the claim."""
     own: Measure | None = None
     """What the verdict shows as the estimate, where the question is about its distance from a published number."""
+    doubts: Doubts = Doubts()
+    notes: Sequence[str] = ()
+    """What a reader must know beside the number."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +198,24 @@ def questions(form: Form, view: View, metric: Metric) -> list[Question]:
         waiting = together(f"{NOT_RUN}{label}" for _, label in form.labels())
         return [Question({}, "", "", Region(), "", None, waiting)]
     cells = view.matching(form, metric.name)
+    note = _coverage(form, view, len(cells))
+    return [replace(each, notes=[*each.notes, *note]) for each in _questions(form, view, metric, cells)]
+
+
+def _coverage(form: Form, view: View, judged: int) -> list[str]:
+    """Return in how many of the problem cells a claim is judged where the results lack values that it names."""
+    described = [{PROBLEM: cell.problem, **cell.params} for cell in view.cells]
+    named = present = 1
+    for name in form.where:
+        stored = {value_key(params[name]) for params in described if name in params}
+        keys = set(map(value_key, wanted(form.where, name)))
+        named, present = named * len(keys), present * len(keys & stored)
+    if not present or present == named:
+        return []
+    return [f"judged in {judged} of {round(judged * named / present)} problem cells"]
+
+
+def _questions(form: Form, view: View, metric: Metric, cells: Sequence[Cell]) -> list[Question]:
     ask = _Asking(form, view, metric, cells)
     match form:
         case Better():
@@ -224,6 +270,10 @@ class _Asking:
             region=Region(low=margin, open=True),
             condition=f"above {plain(margin)}" if margin else "above 0",
             show=self._change,
+            doubts=lambda cell: Doubts(
+                support=lambda: self._fails_more(cell, label, than),
+                contradiction=lambda: self._ties(self._sample(cell, label), self._sample(cell, than), one_sided=True),
+            ),
         )
 
     def equal(self, form: Equal) -> list[Question]:
@@ -234,7 +284,59 @@ class _Asking:
             region=Region(-form.margin, form.margin),
             condition=f"within ±{plain(form.margin)}",
             show=self._change,
+            doubts=lambda cell: Doubts(
+                support=lambda: self._ties(self._sample(cell, form.a), self._sample(cell, form.b))
+            ),
         )
+
+    def _ties(self, a: Sample, b: Sample, *, one_sided: bool = False) -> str:
+        """Return why the median of the differences of pairs does not tell whether a and b are alike.
+
+        It is 0 as soon as most pairs tie, be it because both failed; the ranks of the others may tell them apart.
+        ``one_sided``: only where they speak for a.
+        """
+        if self.metric.kind != "skewed":
+            return ""
+        left, right = paired(a, b, self.metric.name)
+        tied = int((np.isinf(left) & (left == right)).sum())
+        if 2 * tied > len(left):
+            return f"in {tied} of {len(left)} pairs both failed"
+        test = stats.wilcoxon(left, right, direction=self.metric.direction)
+        if stats.separated(test, test.p_value) and (not one_sided or test.favours == "a"):
+            return f"by ranks the pairs differ (Wilcoxon, p = {test.p_value:.2g} by itself)"
+        return ""
+
+    def _fails_more(self, cell: Cell, label: str, than: str) -> str:
+        """Return that ``label`` has fewer trials behind its mean than ``than``, where that is established."""
+        if self.metric.kind != "mean":
+            return ""
+        one, other = self._sample(cell, label), self._sample(cell, than)
+        _, first, second = np.intersect1d(one.repeats, other.repeats, assume_unique=True, return_indices=True)
+        finished = ~self._failed(one)[first], ~self._failed(other)[second]
+        test = stats.mcnemar_exact(*finished)
+        if test.favours != "b" or test.p_value > FAILS_MORE:
+            return ""
+        lost = [f"{int((~each).sum())}" for each in finished]
+        return (
+            f"{label} failed more often than {than} ({lost[0]} and {lost[1]} of {len(first)} trials that both have), "
+            "and a mean leaves failures out"
+        )
+
+    def _failed(self, sample: Sample) -> NDArray[np.bool_]:
+        """Return which trials have no value that a mean could hold because they failed or diverged."""
+        failed: NDArray[np.bool_] = sample.rows["status"].is_in(FAILED).to_numpy()
+        return failed | np.isinf(sample.values[self.metric.name])
+
+    def _failures(self, cells: Sequence[Cell], labels: Sequence[str]) -> list[str]:
+        """Return how many trials of each label failed, if any did."""
+        told: list[str] = []
+        any_failed, different = False, {cell.key: cell for cell in cells}
+        for label in labels:
+            failed = np.concatenate([self._failed(self._sample(cell, label)) for cell in different.values()])
+            trials = "" if told else " trials"
+            told.append(f"{int(failed.sum())} of {len(failed)}{trials} of {label}" + ("" if told else " failed"))
+            any_failed = any_failed or bool(failed.any())
+        return [", ".join(told)] if any_failed else []
 
     def level(self, form: Level) -> list[Question]:
         low, high = limits(form)
@@ -273,6 +375,7 @@ class _Asking:
             region=Region(-(margin or 0.0), margin or 0.0),
             condition=f"within ±{number(margin or 0.0)}",
             show=self._change,
+            mean=take is m.mean_of_cell and self.metric.kind != "rate",
         )
         return [self._against(each, given, form, margin) for each in asked]
 
@@ -294,7 +397,7 @@ class _Asking:
         ]
 
     def trend(self, form: Trend) -> list[Question]:
-        """From end to end it must go the claimed way; no step may be found to go the other way."""
+        """Up: the value at the last x is above the first, and no step goes the other way by an established amount."""
         levels = self._along(form.x)
         if len(levels) < 2:
             return []
@@ -311,15 +414,16 @@ class _Asking:
 
     def _along(self, x: str) -> list[dict[str, Cell]]:
         """Return, per value of ``x`` in ascending order, the problem cells by all that is not ``x``."""
-        levels: dict[Any, dict[str, Cell]] = {}
+        levels: dict[object, tuple[Any, dict[str, Cell]]] = {}
         for cell in self.cells:
             if x in cell.params:
                 rest = repr([cell.problem, *((name, v) for name, v in cell.params.items() if name != x)])
-                levels.setdefault(cell.params[x], {})[rest] = cell
-        values = list(levels)
-        if all(isinstance(value, int | float) for value in values):
-            values.sort()
-        return [levels[value] for value in values]
+                value = cell.params[x]
+                levels.setdefault(value_key(value), (value, {}))[1][rest] = cell
+        found = list(levels.values())
+        if all(isinstance(value, int | float) for value, _ in found):
+            found.sort(key=lambda level: level[0])
+        return [cells for _, cells in found]
 
     def _changes(
         self,
@@ -351,7 +455,12 @@ class _Asking:
             show=self._change,
             cells=pairs,
             needed=needed,
+            doubts=lambda pair: Doubts(support=lambda: self._same(label, pair) if margin is not None else ""),
         )
+
+    def _same(self, label: str, pair: tuple[Cell, Cell]) -> str:
+        first, second = (self._sample(cell, label) for cell in pair)
+        return self._ties(first, second) if m.share_data(first, second) else ""
 
     def _everywhere(
         self,
@@ -364,31 +473,47 @@ class _Asking:
         show: Callable[[float], str],
         cells: Sequence[Any] | None = None,
         needed: bool = True,
+        doubts: Callable[[Any], Doubts] = lambda _: Doubts(),
+        mean: bool = False,
     ) -> list[Question]:
         """Ask in every problem cell (or pair of them); with ``scope: average`` once, for the mean over them."""
         places = self.cells if cells is None else cells
 
-        def question(where: dict[str, Any], asked: Asked | str) -> Question:
-            measure, compared = (None, "") if isinstance(asked, str) else asked
-            missing = asked if isinstance(asked, str) else ""
-            return Question(where, quantity, compared, region, condition, measure, missing, show, needed)
+        def question(where: dict[str, Any], asked: Asked | str, *over: Any) -> Question:
+            if isinstance(asked, str):
+                return Question(where, quantity, "", region, condition, None, asked, show, needed)
+            known = [cell for place in over for cell in _cells(place)]
+            return Question(
+                where,
+                quantity,
+                asked[1],
+                region,
+                condition,
+                asked[0],
+                show=show,
+                needed=needed,
+                doubts=_any_of([doubts(place) for place in over]),
+                notes=self._failures(known, labels) if mean or self.metric.kind == "mean" else (),
+            )
 
         answers = [self._ask(place, labels, ask) for place in places]
         if self.form.scope == "every":
-            at = [self.view.where(place if isinstance(place, tuple) else (place,)) for place in places]
-            return [question(where, answer) for where, answer in zip(at, answers, strict=True)]
+            return [
+                question(self.view.where(_cells(place)), answer, place)
+                for place, answer in zip(places, answers, strict=True)
+            ]
         if not places:
             return []
-        flat = [cell for place in places for cell in (place if isinstance(place, tuple) else (place,))]
+        where = self.view.where([cell for place in places for cell in _cells(place)])
         lacking = sorted({answer for answer in answers if isinstance(answer, str)})
         if lacking:
-            return [question(self.view.where(flat), together(lacking))]
+            return [question(where, together(lacking))]
         measures = [answer[0] for answer in answers if not isinstance(answer, str)]
         averaged = m.average(measures, independent=self._independent(places, labels[0]))
-        return [question(self.view.where(flat), (averaged, f"{' and '.join(labels)}, mean of {len(places)} cells"))]
+        return [question(where, (averaged, f"{' and '.join(labels)}, mean of {len(places)} cells"), *places)]
 
     def _ask(self, place: Any, labels: Sequence[str], ask: Callable[[Any, int], Asked]) -> Asked | str:
-        cells = place if isinstance(place, tuple) else (place,)
+        cells = _cells(place)
         got = [self.view.sample(cell, label, self.metric.name) for cell in cells for label in labels]
         lacking = dict.fromkeys(each for each in got if isinstance(each, str))
         if lacking:
@@ -400,7 +525,7 @@ class _Asking:
 
     def _independent(self, places: Sequence[Any], label: str) -> bool:
         """Whether no two places have data in common."""
-        groups = [[self._sample(c, label) for c in (p if isinstance(p, tuple) else (p,))] for p in places]
+        groups = [[self._sample(cell, label) for cell in _cells(place)] for place in places]
         return not any(
             m.share_data(a, b) for one, other in itertools.combinations(groups, 2) for a in one for b in other
         )
@@ -420,6 +545,19 @@ class _Asking:
 
     def _told(self, label: str, measure: Measure) -> str:
         return f"{label} {self._show(measure.at(0.95).estimate)}".strip()
+
+
+def _cells(place: Any) -> tuple[Cell, ...]:
+    """Return the problem cells of one place that a question is about: one, or a pair."""
+    return place if isinstance(place, tuple) else (place,)
+
+
+def _any_of(doubts: Sequence[Doubts]) -> Doubts:
+    """Return doubts that are as strong as the first of several."""
+    return Doubts(
+        support=lambda: next(filter(None, (each.support() for each in doubts)), ""),
+        contradiction=lambda: next(filter(None, (each.contradiction() for each in doubts)), ""),
+    )
 
 
 def together(reasons: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bench_core.plugins import Plugins
     from bench_core.report import FolderFormat
@@ -56,7 +56,12 @@ def note(message: str, *, color: str | None = None) -> None:
 
 
 def read(
-    folder: Path, plugins: Plugins, *, trials: int | None = None, whole: bool = False, reference: bool = False
+    folder: Path,
+    plugins: Plugins,
+    *,
+    trials: int | None = None,
+    only: Collection[str] | None = None,
+    reference: bool = False,
 ) -> list[Results]:
     """Return the results in ``folder``; what cannot be read of them is told and left out.
 
@@ -64,14 +69,17 @@ def read(
         folder: see ``store.find_runs``.
         plugins: where names are looked up.
         trials: replaces every number of trials of the suites.
-        whole: read the columns that no table needs, too.
+        only: columns to read, beside metrics and budgets; None: those of tables.
         reference: take from the reference results what ``folder`` lacks of a suite's labels.
     """
     from bench_core.reference import with_seed
     from bench_core.results import read_results
+    from bench_core.store import FOR_TABLES
 
     others = partial(with_seed, cwd=Path.cwd()) if reference else None
-    found, unreadable = read_results(folder, plugins, trials=trials, whole=whole, reference=others)
+    found, unreadable = read_results(
+        folder, plugins, trials=trials, only=FOR_TABLES if only is None else only, reference=others
+    )
     for message in unreadable:
         note(f"warning: left out: {message}", color="yellow")
     for each in found:
@@ -85,17 +93,26 @@ def read_several(
     plugins: Plugins,
     *,
     trials: int | None = None,
-    whole: bool = False,
+    only: Collection[str] | None = None,
     reference: bool = False,
     mix: bool = False,
 ) -> list[Results]:
     """Return the results in all ``folders``, those of one suite together; see ``read`` and ``merging.merge``."""
+    from bench_core.errors import BenchError
     from bench_core.merging import merge
 
     by_suite: dict[str, list[Results]] = {}
+    failed: list[BenchError] = []
     for folder in folders:
-        for each in read(folder, plugins, trials=trials, whole=whole, reference=reference):
-            by_suite.setdefault(each.plan.suite.name, []).append(each)
+        try:
+            for each in read(folder, plugins, trials=trials, only=only, reference=reference):
+                by_suite.setdefault(each.plan.suite.name, []).append(each)
+        except BenchError as error:
+            failed.append(error)
+    if not by_suite:
+        raise BenchError("\n".join(map(str, failed)))
+    for each_failed in failed:
+        note(f"warning: left out: {each_failed}", color="yellow")
     return [merge(parts, plugins, mix=mix) if len(parts) > 1 else parts[0] for parts in by_suite.values()]
 
 
@@ -136,7 +153,11 @@ def write_folder(folder: Path, chosen: FolderFormat, summaries: Sequence[Summary
     if folder.exists() and not listing.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BenchError(f"{folder} exists and is no report; give an empty or a new folder with --output")
     try:
-        for name, content in {listing.name: b"", **chosen.files(summaries)}.items():
+        files = chosen.files(summaries)
+        for name in listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else ():
+            if name not in files and (folder / name).resolve().is_relative_to(folder.resolve()):
+                (folder / name).unlink(missing_ok=True)
+        for name, content in {listing.name: "\n".join(files).encode(), **files}.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins, read
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, note, open_plugins, read
+from bench_core.cli.layout import json_text, safe, table_text, wrapped
 from bench_core.cli.run import ExecutorName, carry_out, say_goodbye
 from bench_core.cli.stopping import stoppable
 
@@ -28,7 +26,6 @@ CONFIRMING = "confirmation"
 """Folder in a folder of results for what runs to confirm, so that it never becomes the newest run of its suite."""
 
 COLORS = {"worse": "red", "better": "green"}
-WIDTH = 100
 
 
 @stoppable
@@ -63,7 +60,7 @@ def compare(
     """Compare two labels trial by trial, or ask whether a run is worse than an earlier one.
 
     Two labels: in every problem cell, and over all of them, the difference with its interval, the p-value of the paired
-    test, Holm-adjusted over the problem cells, and one sentence. --confirm says it once more on the second block of
+    test, Holm-adjusted over all that is printed, and one sentence. --confirm says it once more on the second block of
     reference results, whose trials nobody has looked at: what the block lacks runs first.
 
     Two folders: every label and problem cell that both have, whatever code computed them. Exit code 1: something got
@@ -73,7 +70,9 @@ def compare(
     folders: one object {first, second, comparisons, only_in_first, only_in_second, worse}. A comparison holds words and
     verdict; both sides, each with n, n_failed, estimate, low, high, on_pairs, seconds and settings; paired, n_pairs,
     n10 and n01 (pairs in which a, or b, is better; of folders n_better and n_worse), identical, test, difference
-    (a - b; second - first), low, high, looks, p_value_raw, p_value, separated, detectable. What is not known is null.
+    (a - b; second - first), low, high, improvement (how often a is better, of skewed metrics), looks, p_value_raw,
+    p_value, separated, detectable; of labels also finished, a comparison of whether trials finish where the metric is a
+    mean. What is not known is null.
     """
     from bench_core.errors import BenchError
     from bench_core.running import Interrupted, Options
@@ -97,7 +96,7 @@ def compare(
             raise typer.Exit(130) from None
     told = _compare_labels(pairs, a, b, plugins)
     told += [replace(each, confirmation=True) for each in _compare_labels(confirmed, a, b, plugins)]
-    typer.echo(_json([_label_json(each) for each in told]) if as_json else _label_texts(told), color=None)
+    typer.echo(json_text([_label_json(each) for each in told]) if as_json else _label_texts(told), color=None)
 
 
 def _labels_of(what: Sequence[str]) -> tuple[Path, str, str]:
@@ -131,7 +130,7 @@ def _read_labels(
 
 def _compare_labels(pairs: Sequence[tuple[Results, Metric]], a: str, b: str, plugins: Plugins) -> list[LabelComparison]:
     """Return the comparison in each suite; a suite without trials of both is told and left out, unless all are."""
-    from bench_core.comparing import compare_labels
+    from bench_core.comparing import adjusted_labels, compare_labels
     from bench_core.errors import BenchError
 
     compared, refused = [], []
@@ -144,7 +143,7 @@ def _compare_labels(pairs: Sequence[tuple[Results, Metric]], a: str, b: str, plu
         raise BenchError("\n".join(refused))
     for message in refused:
         note(f"left out: {message}")
-    return compared
+    return adjusted_labels(compared)
 
 
 def _confirmation(
@@ -156,12 +155,12 @@ def _confirmation(
         BenchError: there is no second block, or its trials are those that were compared already.
     """
     from bench_core.errors import BenchError
-    from bench_core.reference import reference_runs, seed_of
+    from bench_core.reference import reference_runs
     from bench_core.results import stored
     from bench_core.store import RESERVED, newest_run
 
     suite = first.plan.suite
-    blocks = {seed_of(run): run for run in reference_runs(suite.name, Path.cwd())}
+    blocks = {run.seed: run for run in reference_runs(suite.name, Path.cwd())}
     if len(blocks) < 2:
         have = "one block" if blocks else "none"
         raise BenchError(
@@ -235,7 +234,7 @@ def _compare_runs(first: Path, second: Path, plugins: Plugins, metric: str | Non
                 note(f"warning: {path} could not be read, and its trials are missing", color="yellow")
         sides.append(found)
     told = compare_runs(sides[0], sides[1], plugins, metric)
-    typer.echo(_json(_runs_json(told, first, second)) if as_json else _runs_text(told, first, second), color=None)
+    typer.echo(json_text(_runs_json(told, first, second)) if as_json else _runs_text(told, first, second), color=None)
     return 1 if told.worse else 0
 
 
@@ -249,13 +248,11 @@ def _label_texts(told: Sequence[LabelComparison]) -> str:
 def _label_text(told: LabelComparison) -> str:
     from bench_core.comparing import label_words, pooled_words
 
-    heading = [typer.style(_safe(told.title), bold=True)]
+    heading = [typer.style(safe(told.title), bold=True)]
     if told.confirmation:
         heading.append(typer.style(f"confirmation, seed {told.seed}, trials that nobody has looked at", bold=True))
     where = f"{told.suite}/{told.run}" if told.run else told.suite
-    heading.append(
-        typer.style(_safe(f"{where}, seed {told.seed}: {told.metric}, {told.direction} is better"), dim=True)
-    )
+    heading.append(typer.style(safe(f"{where}, seed {told.seed}: {told.metric}, {told.direction} is better"), dim=True))
     lines = [(each.title, label_words(each)) for each in told.cells]
     if told.pooled:
         lines.append(("together", pooled_words(told)))
@@ -263,67 +260,77 @@ def _label_text(told: LabelComparison) -> str:
     sentences = [
         _hanging(f"{title:{width}}  ", words, fg="green" if "better than" in words else None) for title, words in lines
     ]
-    notes = [each for text in _label_notes(told) for each in _wrapped(text)]
-    return "\n".join([*heading, "", *sentences, "", _table(told), "", *(typer.style(each, dim=True) for each in notes)])
+    notes = [each for text in _label_notes(told) for each in wrapped(text)]
+    key = wrapped(f"A: {told.a}, B: {told.b}")
+    dim = [typer.style(each, dim=True) for each in notes]
+    return "\n".join([*heading, "", *sentences, "", *key, _table(told), "", *dim])
 
 
 def _table(told: LabelComparison) -> str:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from bench_core.comparing import percent, signed
 
-    verb = "only" if told.kind == "rate" else "better:"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    heads = [told.a, told.b, "difference", f"{verb} {told.a}", f"{verb} {told.b}", "pairs", "p", "p (Holm)"]
-    for head in heads:
-        table.add_column(Text(_safe(head)), justify="right")
-    for each in told.cells:
-        table.add_row(*(Text(_safe(text)) for text in _row(each)))
+    table.add_column("", overflow="fold")
+    heads = ["A", "B", "A - B", *(["only A", "only B"] if told.kind == "rate" else ["A better", "B better"]), "pairs"]
+    for head in [*heads, *(["won by A"] if told.kind != "rate" else []), "p", "p (Holm)"]:
+        table.add_column(head, justify="right", no_wrap=True)
+    rows = [row for each in told.cells for row in (_row(each), *([_row(each.finished)] if each.finished else []))]
     if told.pooled:
         result = told.pooled.result
-        centre = signed("rate", result.estimate) if told.kind == "rate" else percent(result.estimate)
-        counts = (str(result.n10), str(result.n01), str(result.n_pairs), _p(told.pooled.p_value), "")
-        table.add_row("together", "", "", centre, *counts)
-    console = Console(file=io.StringIO(), width=_width())
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
+        centre = [signed("rate", result.estimate), ""] if told.kind == "rate" else ["", percent(result.estimate)]
+        counts = [str(result.n10), str(result.n01), str(result.n_pairs)]
+        ps = [_p(result.p_value), _p(told.pooled.p_value)]
+        rows.append(["together", "", "", centre[0], *counts, centre[1], *ps])
+    for row in rows:
+        kept = row if told.kind != "rate" else [*row[:7], *row[8:]]
+        table.add_row(*(Text(safe(text)) for text in kept))
+    return table_text(table)
 
 
 def _row(each: Contrast) -> list[str]:
-    from bench_core.comparing import signed, value
+    """Return title, A, B, difference, two counts, pairs, share of wins and both p-values."""
+    from bench_core.comparing import FINISHED, percent, signed, value
 
     def side(estimate: float, n: int) -> str:
         return value(each.kind, estimate) if n else "–"
 
     if math.isnan(each.p_value_raw):
-        found = ["–", "", "", "0", "", ""]
+        found = ["–", "", "", "0", "", "", ""]
     else:
         counts = [str(each.n10), str(each.n01), str(each.n_pairs)] if each.paired else ["", "", "unpaired"]
-        found = [signed(each.kind, each.difference), *counts, _p(each.p_value_raw), _p(each.p_value)]
-    return [each.title, side(each.a.on_pairs, each.a.n), side(each.b.on_pairs, each.b.n), *found]
+        share = percent(each.improvement["estimate"]) if each.improvement else ""
+        found = [signed(each.kind, each.difference), *counts, share, _p(each.p_value_raw), _p(each.p_value)]
+    title = f"{each.title}, finished" if each.metric == FINISHED.name else each.title
+    return [title, side(each.a.on_pairs, each.a.n), side(each.b.on_pairs, each.b.n), *found]
 
 
 def _label_notes(told: LabelComparison) -> Iterator[str]:
     """Yield what a reader must know to read the sentences and the table."""
-    a, b = told.a, told.b
+    from bench_core.stats import MIN_DISCORDANT, MIN_VALUES
+
     tested = [each for each in told.cells if not math.isnan(each.p_value_raw)]
     paired = [each for each in tested if each.paired]
     what = {
-        "rate": f"the share of trials that succeed; only {a}: trials in which {a} succeeds and {b} does not",
+        "rate": "the share of trials that succeed; only A: trials in which A succeeds and B does not",
         "mean": "the mean over the trials that finished, and of their paired differences",
-        "skewed": f"the median of each, and of the paired differences; better: {a}: trials in which {a} is better",
+        "skewed": "the median of each, and of the paired differences; A better: trials in which A is; won by A: their "
+        "share, ties as half",
     }[told.kind]
     where = ", on the trials that both have" if paired else ""
-    yield f"{told.metric}: {what}{where}. difference: {a} - {b}. Each interval above holds at 95 %."
+    yield f"{told.metric}: {what}{where}. Each interval above holds at 95 %."
     if paired:
+        yield f"p: {TESTS[paired[0].test]}."
+    if tested:
+        count = told.family
         yield (
-            f"p: {TESTS[paired[0].test]}; Holm: adjusted over the {len(tested)} problem "
-            "cells compared here, and what it leaves at or below 0.05 is called better."
+            f"Holm: adjusted over the {count} comparison{'s' * (count != 1)} printed here that can be told apart "
+            f"(problem cells, together{', finished' * any(each.finished is not None for each in told.cells)}, in every "
+            "suite); what is left at or below 0.05 is called better, so that anything is wrongly in at most one of "
+            f"twenty such outputs. Fewer than {MIN_DISCORDANT} pairs that favour either side cannot be told apart."
         )
     if any(not math.isnan(each.detectable) for each in paired if not each.separated):
         yield (
@@ -334,15 +341,21 @@ def _label_notes(told: LabelComparison) -> Iterator[str]:
     if unpaired:
         yield (
             f"Unpaired in {len(unpaired)} problem cells: the two labels saw different data there, so that they cannot "
-            f"be compared trial by trial; {TESTS[unpaired[0].test]} on two independent samples."
+            f"be compared trial by trial; {TESTS[unpaired[0].test]} on two independent samples of at least "
+            f"{MIN_VALUES}."
         )
     left_out = sum(each.other_data for each in told.cells)
     if left_out:
         yield f"{left_out} trials are left out in which the two labels saw different data."
-    if told.pooled and told.kind != "rate":
-        yield f"together: how often {a} is the better one, ties counted as half; a sign test of its own."
-    elif told.pooled:
-        yield "together: the mean over the problem cells; an exact test of its own, of all their pairs."
+    if told.pooled:
+        what = "the mean over the problem cells" if told.kind == "rate" else "how often A is better, ties as half"
+        how = "an exact test of its own, of all their pairs" if told.kind == "rate" else "a sign test of its own"
+        if told.pooled.looks > 1:
+            how = (
+                "as each stopped at a look of its own, the ends of their intervals are averaged, each paid for over "
+                "all cells and looks; p: the smallest error at which that interval leaves out equality"
+            )
+        yield f"together: {what}; {how}."
     looks = max(each.looks for each in told.cells)
     if looks > 1:
         yield f"Adaptive: intervals and p-values hold at whichever of the {looks} looks a problem cell stopped."
@@ -381,31 +394,55 @@ def _sides(cells: Sequence[Contrast]) -> list[tuple[str, list[Any]]]:
 def _runs_text(told: RunComparison, first: Path, second: Path) -> str:
     from bench_core.comparing import change
 
-    blocks = [_safe(f"first:  {first}\nsecond: {second}", keep="\n")]
+    counts = {word: sum(change(each) == word for each in told.contrasts) for word in WORDS}
+    tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    same = counts["identical"] == len(told.contrasts)
+    verdict = _all_identical(told) if same else tally
+    blocks = [
+        "\n".join(typer.style(line, fg="red" if counts["worse"] else None, bold=True) for line in wrapped(verdict))
+    ]
+    if not same:
+        blocks.append(safe(f"first:  {first}\nsecond: {second}", keep="\n"))
     for suite in dict.fromkeys(each.suite for each in told.contrasts):
         contrasts = [each for each in told.contrasts if each.suite == suite]
-        blocks.append("\n".join(_suite_lines(suite, contrasts, told)))
+        few = (*_setting_lines(contrasts), *_time_lines(contrasts))
+        lines = list(few if same else _suite_lines(suite, contrasts, told))
+        blocks += ["\n".join(lines)] if lines else []
     alone = [
-        f"only in the {name}: {_safe(text)}"
+        f"only in the {name}: {text}"
         for name, found in (("first", told.only_first), ("second", told.only_second))
         for text in _alone(found, told)
     ]
     if alone:
-        blocks.append("\n".join(line for text in alone for line in _wrapped(text)))
-    counts = {word: sum(change(each) == word for each in told.contrasts) for word in WORDS}
-    tested = sum(not math.isnan(each.p_value_raw) for each in told.contrasts)
-    tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    over = f"all {tested} comparisons" if tested > 1 else "the one comparison"
-    worth = (
-        f"Changes are second - first, with intervals that hold for their line at 95 %; worse and better are said at "
-        f"5 %, Holm-adjusted over {over}. Differences that pairs show are found with a probability "
-        "of 80 % at its strictest step. Timings are no part of the verdict."
-    )
-    color = "red" if counts["worse"] else None
-    blocks.append(
-        "\n".join([*(typer.style(line, dim=True) for line in _wrapped(worth)), typer.style(tally, fg=color, bold=True)])
-    )
+        alone.append("What only one of the two has does not affect the exit code.")
+        blocks.append("\n".join(line for text in alone for line in wrapped(text)))
+    if not same:
+        blocks.append("\n".join(typer.style(line, dim=True) for line in wrapped(_worth(told))))
     return "\n\n".join(blocks)
+
+
+def _all_identical(told: RunComparison) -> str:
+    trials = sum(each.common for each in told.contrasts if each.metric != "finished")
+    labels = len({(each.suite, each.a.label) for each in told.contrasts})
+    cells = len({(each.suite, each.problem, each.title) for each in told.contrasts})
+    return (
+        f"identical: all {trials} trials of {labels} label{'s' * (labels != 1)} in {cells} problem "
+        f"cell{'s' * (cells != 1)} give the same numbers"
+    )
+
+
+def _worth(told: RunComparison) -> str:
+    from bench_core.stats import MIN_DISCORDANT, MIN_VALUES
+
+    count = sum(each.can_separate for each in told.contrasts)
+    over = f"the {count} comparisons" if count != 1 else "the one comparison"
+    return (
+        f"Changes are second - first, with intervals that hold for their line at 95 %; worse and better are said at "
+        f"5 %, Holm-adjusted over {over} that can be told apart: not what is identical, nor fewer than "
+        f"{MIN_DISCORDANT} pairs that favour either side, nor fewer than {MIN_VALUES} values where unpaired. "
+        "Differences that pairs show are found with a probability of 80 % at its strictest step. Exit code 1: something is worse; "
+        f"timings, told where they differ by more than {100 * NOTABLE:.0f} %, are no part of it."
+    )
 
 
 WORDS = ("worse", "better", "not separated", "identical", "not compared")
@@ -414,11 +451,11 @@ WORDS = ("worse", "better", "not separated", "identical", "not compared")
 
 def _suite_lines(suite: str, contrasts: Sequence[Contrast], told: RunComparison) -> Iterator[str]:
     """Yield what became of each label of a suite: what changed first, and the rest label by label."""
-    from bench_core.comparing import change, change_words, told_apart
+    from bench_core.comparing import change, change_words
 
     metrics = dict.fromkeys(each.metric for each in contrasts)
     named = ", ".join(f"{metric}, {told.directions[metric]} is better" for metric in metrics)
-    yield typer.style(_safe(f"{suite}: {named}"), bold=True)
+    yield typer.style(safe(f"{suite}: {named}"), bold=True)
     groups: dict[tuple[str, str, str, bool], list[Contrast]] = {}
     for each in contrasts:
         groups.setdefault((change(each), each.a.label, each.metric, each.paired), []).append(each)
@@ -430,11 +467,27 @@ def _suite_lines(suite: str, contrasts: Sequence[Contrast], told: RunComparison)
             where = each.problem if each.title == each.problem else f"{each.problem} {each.title}"
             yield _hanging(f"  {where} {label}: ", change_words(each), fg=COLORS.get(word))
     yield from _failed_lines(contrasts)
+    yield from _setting_lines(contrasts)
+    yield from _time_lines(contrasts)
+
+
+def _setting_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    from bench_core.comparing import told_apart
+
     settings = {(each.a.label, told_apart(each)) for each in contrasts}
     for label, changed in sorted(each for each in settings if each[1]):
         yield _hanging(f"  other settings of {label}: ", changed)
+
+
+NOTABLE = 0.2
+"""Timings that differ by less than this part are not told."""
+
+
+def _time_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
     for machine, times in _times(contrasts).items():
-        yield _hanging(f"  seconds per trial on {machine}: ", ", ".join(f"{name} {t}" for name, t in times.items()))
+        if times:
+            told = ", ".join(f"{name} {before:.2g} -> {after:.2g}" for name, (before, after) in times.items())
+            yield _hanging(f"  seconds per trial on {machine}: ", told)
 
 
 def _identical(cells: Sequence[Contrast]) -> str:
@@ -473,20 +526,33 @@ def _failed_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
         yield _hanging("  failed trials: ", ", ".join(told))
 
 
-def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, str]]:
-    """Return machine -> label -> what it took on it, over the problem cells that both runs computed there."""
+def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return machine -> label -> what it took on it before and after, over the problem cells that both computed there.
+
+    Only those whose times differ by more than ``NOTABLE``.
+    """
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for each in contrasts:
         for machine in each.b.seconds.keys() & each.a.seconds.keys():
             times = found.setdefault(machine, {}).setdefault(each.a.label, [])
             times.append((each.b.seconds[machine], each.a.seconds[machine]))
-    return {
-        machine: {
-            label: " -> ".join(f"{sum(each) / len(each):.2g}" for each in zip(*times, strict=True))
-            for label, times in labels.items()
-        }
+    means = {
+        machine: {label: (_mean(b for b, _ in times), _mean(a for _, a in times)) for label, times in labels.items()}
         for machine, labels in found.items()
     }
+    return {
+        machine: {
+            label: (before, after)
+            for label, (before, after) in labels.items()
+            if max(before, after) > (1.0 + NOTABLE) * min(before, after)
+        }
+        for machine, labels in means.items()
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
 
 
 def _alone(found: Sequence[Alone], told: RunComparison) -> list[str]:
@@ -502,29 +568,17 @@ def _alone(found: Sequence[Alone], told: RunComparison) -> list[str]:
 # ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def _json(document: Any) -> str:
-    return json.dumps(_jsonable(document), indent=1, allow_nan=False)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _jsonable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _label_json(told: LabelComparison) -> dict[str, Any]:
     from bench_core.comparing import as_json, label_words, pooled_words, verdict
 
     pooled = None
     if told.pooled:
         result = told.pooled.result
-        better = result.favours if told.pooled.separated else "neither"
         pooled = {
             "words": pooled_words(told),
-            "verdict": verdict(better),
+            "verdict": verdict(told.winner),
             **{key: each for key, each in result._asdict().items() if key not in ("p_value", "favours")},
+            "p_value_raw": result.p_value,
             "p_value": told.pooled.p_value,
             "separated": told.pooled.separated,
             "detectable": told.pooled.detectable,
@@ -541,7 +595,7 @@ def _label_json(told: LabelComparison) -> dict[str, Any]:
         "cells": [
             {
                 "words": label_words(each),
-                "verdict": verdict(each.favours if each.separated else "neither"),
+                "verdict": verdict(each.winner),
                 **as_json(each),
             }
             for each in told.cells
@@ -558,7 +612,8 @@ def _runs_json(told: RunComparison, first: Path, second: Path) -> dict[str, Any]
         plain = as_json(each)
         sides = {"first": plain.pop("b"), "second": plain.pop("a")}
         plain["n_worse"], plain["n_better"] = plain.pop("n01"), plain.pop("n10")
-        del plain["favours"]  # which the verdict says
+        for key in ("favours", "finished"):  # which the verdict says; and a comparison of its own
+            del plain[key]
         comparisons.append(
             {
                 "suite": each.suite,
@@ -582,33 +637,10 @@ def _runs_json(told: RunComparison, first: Path, second: Path) -> dict[str, Any]
 # ---- layout ----------------------------------------------------------------------------------------------------------
 
 
-def _width() -> int:
-    return min(max(columns(), 60), WIDTH)
-
-
-def _safe(text: str, *, keep: str = "") -> str:
-    from bench_core.yamlfile import visible
-
-    return visible(text, keep=keep)
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(_safe(text), _width(), break_long_words=False, break_on_hyphens=False)
-
-
 def _hanging(head: str, text: str, fg: str | None = None) -> str:
     """Return ``head`` with a sentence beside it that goes on below its own beginning, or a little to the right."""
-    head = _safe(head)
-    indent = " " * (len(head) if len(head) <= 24 else 6)
-    lines = textwrap.wrap(
-        f"{head}{_safe(text)}",
-        _width(),
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-        replace_whitespace=False,
-    )
+    head = safe(head)
+    lines = wrapped(text, head, " " * (len(head) if len(head) <= 24 else 6))
     if fg and lines and lines[0].startswith(head):
         lines = [head + typer.style(lines[0][len(head) :], fg=fg), *(typer.style(line, fg=fg) for line in lines[1:])]
     return "\n".join(lines)

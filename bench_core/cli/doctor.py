@@ -65,7 +65,7 @@ def _broken_suites(plugins: Any) -> list[str]:
 def _reference(plugins: Any, *, stale: bool) -> list[str]:
     """Return what reference results there are, or what is stale about them."""
     from bench_core.errors import BenchError
-    from bench_core.reference import age, reference_runs, seed_of
+    from bench_core.reference import age, reference_runs
     from bench_core.suite import load_suite
     from bench_core.suites import builtin_suites
 
@@ -76,7 +76,7 @@ def _reference(plugins: Any, *, stale: bool) -> list[str]:
                 found = age(run, load_suite(path), plugins)
             except BenchError:  # the suite is broken, which is told already
                 continue
-            name = f"{path.stem}, seed {seed_of(run)}"
+            name = f"{path.stem}, seed {run.seed}"
             if stale:
                 told += [f"reference results of {name} are stale: {each}" for each in found.stale]
             else:

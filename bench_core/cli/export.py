@@ -31,6 +31,7 @@ def export(
 
     from bench_core.errors import BenchError, suggest
     from bench_core.results import export as rows_of
+    from bench_core.store import SCHEMA
 
     writers: dict[str, Callable[[pl.DataFrame, Path], object]] = {
         ".csv": _csv,
@@ -40,7 +41,7 @@ def export(
     if output.suffix not in writers:
         raise BenchError(f"--output: unknown kind of file {output.suffix!r}{suggest(output.suffix, writers)}")
     plugins = open_plugins(plugin_dir, block)
-    found = read(results, plugins, whole=True)
+    found = read(results, plugins, only=SCHEMA)
     frames = [rows_of(each) for each in found]
     frame = pl.concat(frames, how="diagonal_relaxed")
     try:

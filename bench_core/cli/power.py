@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, note, open_plugins
+from bench_core.cli.layout import json_text, safe, table_text, wrapped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
     from bench_core.store import Run
     from bench_core.suite import Suite
 
+MOST_ROWS = 12
+"""More pairs of labels than this share one line of the table."""
 
-WIDTH = 100
 MOST_COLUMNS = 7
 """More problem cells than this share one column, which says from where to where they reach."""
 
@@ -98,7 +97,7 @@ def power(
 def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> Results | None:
     """Return the newest stored results of a suite, of whatever seed, or the first reference ones; None without any."""
     from bench_core.errors import BenchError
-    from bench_core.reference import reference_runs, seed_of, with_seed
+    from bench_core.reference import reference_runs, with_seed
     from bench_core.results import stored
     from bench_core.store import find_runs
     from bench_core.suite import load_suite
@@ -117,7 +116,7 @@ def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> 
         if of.name == suite.name:
             run, seed = candidate, of.seed
     if seed is None and shipped:
-        seed = seed_of(shipped[0])
+        seed = shipped[0].seed
     if seed is None:
         return None
     device = "cuda" if run and run.name.endswith("cuda") else "cpu"
@@ -129,9 +128,9 @@ def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> 
 
 
 def _text(told: Power) -> str:
-    lines = [typer.style(_safe(told.title), bold=True), *_heading(told), "", _table(told), ""]
-    lines += [typer.style(line, dim=True) for text in _notes(told) for line in _wrapped(text)]
-    return "\n".join(lines)
+    lines = [typer.style(safe(told.title), bold=True), *_heading(told), "", _table(told), ""]
+    lines += [typer.style(line, dim=True) for text in _notes(told) for line in wrapped(text)]
+    return "\n".join([*lines, "", *(typer.style(line, bold=True) for line in wrapped(_bottom_line(told)))])
 
 
 def _heading(told: Power) -> list[str]:
@@ -146,7 +145,7 @@ def _heading(told: Power) -> list[str]:
     else:
         asked = f"{told.difference:g}" + (f" {told.unit}" if told.unit != told.metric else f" in {told.metric}")
         lines.append(f"Trials that it takes to find a difference of {asked} with a probability of 80 %:")
-    return [each for line in lines for each in (_wrapped(line) or [""])]
+    return [each for line in lines for each in (wrapped(line) or [""])]
 
 
 def _in(told: Power) -> str:
@@ -155,7 +154,6 @@ def _in(told: Power) -> str:
 
 def _table(told: Power) -> str:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -163,10 +161,7 @@ def _table(told: Power) -> str:
         _by_pair(table, told)
     else:
         _by_trials(table, told)
-    console = Console(file=io.StringIO(), width=_width())
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
+    return table_text(table)
 
 
 def _by_trials(table: Table, told: Power) -> None:
@@ -186,7 +181,7 @@ def _by_trials(table: Table, told: Power) -> None:
         short = [label for label in told.trials if label in labels and told.trials[label] == trials]
         rest = [label for label in told.trials if label in labels and label not in short]
         who = ", ".join(short) + (f" with each other or with {', '.join(rest)}" if rest else "")
-        table.add_row(Text(_safe(who)), str(trials), *(_cell(each, told, trials) for each in pairs[0].scenarios))
+        table.add_row(Text(safe(who)), str(trials), *(_cell(each, told, trials) for each in pairs[0].scenarios))
 
 
 def _by_pair(table: Table, told: Power) -> None:
@@ -201,22 +196,34 @@ def _by_pair(table: Table, told: Power) -> None:
     table.add_column("trials", justify="right")
     shown = titles if len(titles) <= MOST_COLUMNS else []
     for title in shown or ["problem cells, from … to"]:
-        table.add_column(Text(_safe(title)), justify="right")
+        table.add_column(Text(safe(title)), justify="right")
     unknown: dict[int, int] = {}
-    for (a, b), pairs in by_pair.items():
-        trials = sorted({pair.trials for pair in pairs.values()})
-        if not any(pair.stored for pair in pairs.values()):
-            unknown[trials[0]] = unknown.get(trials[0], 0) + 1
-            continue
-        if shown:
-            cells = [_of_pair(pairs[title], told) if title in pairs else "" for title in shown]
+    known = {}
+    for names, pairs in by_pair.items():
+        if any(pair.stored for pair in pairs.values()):
+            known[names] = pairs
         else:
-            cells = [_range(list(pairs.values()), told)]
-        table.add_row(Text(_safe(f"{a} – {b}")), str(trials[0]), *cells)
+            fewest = min(pair.trials for pair in pairs.values())
+            unknown[fewest] = unknown.get(fewest, 0) + 1
+    rows = list(known.items())
+    single = rows if len(rows) <= MOST_ROWS else rows[: MOST_ROWS - 1]
+    folded = [pair for _, pairs in rows[len(single) :] for pair in pairs.values()]
+    for (a, b), pairs in single:
+        table.add_row(Text(safe(f"{a} – {b}")), *_of_pairs(list(pairs.values()), shown, told))
+    if folded:
+        others = f"{len(rows) - len(single)} more pairs (--json has all)"
+        table.add_row(others, *_of_pairs(folded, shown, told))
     for trials_, count in sorted(unknown.items(), reverse=True):
         pair = next(each for each in told.pairs if not each.stored and each.trials == trials_)
         others = f"{count} pair{'s' if count > 1 else ''} never run"
         table.add_row(others, str(trials_), *[_of_pair(pair, told)] * max(1, len(shown)))
+
+
+def _of_pairs(pairs: Sequence[Pair], shown: Sequence[str], told: Power) -> list[str]:
+    """Return the trials, and a text for each column of problem cells."""
+    trials = sorted({pair.trials for pair in pairs})
+    columns = [[pair for pair in pairs if pair.title == title] for title in shown] if shown else [list(pairs)]
+    return [" … ".join(map(str, dict.fromkeys((trials[0], trials[-1])))), *(_range(each, told) for each in columns)]
 
 
 def _of_pair(pair: Pair, told: Power) -> str:
@@ -226,6 +233,8 @@ def _of_pair(pair: Pair, told: Power) -> str:
 
 
 def _range(pairs: Sequence[Pair], told: Power) -> str:
+    if not pairs:
+        return ""
     ordered = sorted(pairs, key=lambda pair: _size(pair.typical, told))
     ends = [_of_pair(pair, told) for pair in (ordered[0], ordered[-1])]
     return ends[0] if ends[0] == ends[1] else " … ".join(ends)
@@ -240,13 +249,14 @@ def _size(scenario: Scenario, told: Power) -> float:
 def _cell(scenario: Scenario, told: Power, planned: int) -> str:
     from bench_core.report.table import number
 
+    more = "^" if scenario.raised else ""
     if told.difference is not None:
         if scenario.trials is None:
             return "–"
-        return f"{scenario.trials}{' *' if scenario.trials > planned else ''}"
+        return f"{scenario.trials}{more}{' *' if scenario.trials > planned else ''}"
     if math.isnan(scenario.smallest):
         return "none"
-    return f"{scenario.smallest:.3f}" if told.kind == "rate" else number(scenario.smallest)
+    return f"{scenario.smallest:.3f}{more}" if told.kind == "rate" else number(scenario.smallest)
 
 
 def _notes(told: Power) -> Iterator[str]:
@@ -254,11 +264,11 @@ def _notes(told: Power) -> Iterator[str]:
     count, looks = len(told.pairs), len(told.looks)
     cells = len({pair.title for pair in told.pairs})
     where = f"of {cells} problem cells" if cells > 1 else "of one problem cell"
-    also = f", and for each of the {looks} looks at which a problem cell may stop" if looks > 1 else ""
+    also = f" and the {looks} looks at which a problem cell may stop" if looks > 1 else ""
     yield (
-        f"For the worst case of the table's {count} comparisons (all pairs of labels {where}): so that labels that are "
-        "all alike are called different in at most one table of twenty, Holm's adjustment asks one of them for p ≤ "
-        f"5 %/{count * looks} = {told.alpha:.2g}{also}."
+        f"At 5 % shared among the {count} comparisons of the table (all pairs of labels {where}){also}, the strictest "
+        f"that Holm's adjustment may ask of one (p ≤ {told.alpha:.2g}): so that labels that are all alike are called "
+        "different in at most one table of twenty."
     )
     if looks > 1:
         yield f"Looks: after {', '.join(map(str, told.looks))} trials; the numbers are for cells that go to the last."
@@ -266,7 +276,71 @@ def _notes(told: Power) -> Iterator[str]:
         yield "Two labels are compared on the trials that both have: the smaller of their two numbers."
     if told.difference is not None and any(_beyond(pair) for pair in told.pairs):
         yield "*: more than planned."
+    if any(scenario.raised for pair in told.pairs for scenario in pair.scenarios):
+        yield (
+            "^: more than exactly one of the two succeeds in, stored or assumed: it takes labels that differ on more "
+            "trials than that, all of them in favour of one."
+        )
     yield from _basis(told)
+
+
+def _bottom_line(told: Power) -> str:
+    """Return what the table says, in a sentence."""
+    cases = [(each, pair) for pair in told.pairs for each in ([pair.typical] if pair.stored else pair.scenarios)]
+    if told.difference is not None:
+        return _bottom_line_of_trials(cases, told)
+    known = [(each, pair) for each, pair in cases if not math.isnan(each.smallest) and _has_unit(pair, told)]
+    nothing = len({id(pair) for each, pair in cases if math.isnan(each.smallest)})
+    none = f"in {nothing} of the {len(told.pairs)} comparisons no difference would" if nothing else ""
+    if not known:
+        return f"With the planned trials no difference in {told.metric} shows." if none else "Nothing is known."
+    ends = [end(known, key=lambda case: case[0].smallest) for end in (min, max)]
+    texts = [f"{about(each.smallest)} ({_case(each, pair, told)})" for each, pair in ends]
+    sizes = texts[0] if ends[0][0].smallest == ends[1][0].smallest else " to ".join(texts)
+    unit = f" in {told.metric}" if told.unit == told.metric else f", in {told.unit},"
+    smaller = "smaller ones may stay unseen, and a comparison that finds nothing does not say that two labels are equal"
+    return f"With the planned trials, differences{unit} of about {sizes} show{'; ' * bool(none)}{none}; {smaller}."
+
+
+def _has_unit(pair: Pair, told: Power) -> bool:
+    """Whether the differences of a pair are in the unit of the table."""
+    return bool(pair.stored) or told.kind == "rate" or told.unit != told.metric
+
+
+def about(size: float) -> str:
+    """Return a size with one digit below 1000, two where the first is a 1.
+
+    >>> about(0.0634), about(0.1523), about(2345.0)
+    ('0.06', '0.15', '2345')
+    """
+    if not 0.0 < size < 1000.0:
+        return f"{size:.0f}"
+    first = int(f"{size:e}"[0])
+    return f"{float(f'{size:.{1 if first == 1 else 0}e}'):g}"
+
+
+def _case(each: Scenario, pair: Pair, told: Power) -> str:
+    several = len({other.title for other in told.pairs}) > 1
+    where = [pair.title] * several
+    if pair.stored:
+        return ", ".join([*where, f"{pair.a} – {pair.b}"])
+    if each.discordance is None:
+        return f"{pair.trials} trials"
+    return f"{100 * each.discordance:.0f} % discordant, {pair.trials} trials"
+
+
+def _bottom_line_of_trials(cases: Sequence[tuple[Scenario, Pair]], told: Power) -> str:
+    enough = {id(pair) for each, pair in cases if each.trials is not None and each.trials <= pair.trials}
+    short = {id(pair) for each, pair in cases if each.trials is None or each.trials > pair.trials}
+    found = len(enough - short)
+    whole = f"The planned trials find such a difference in {found} of the {len(told.pairs)} comparisons"
+    depends = len(enough & short)
+    if depends:
+        whole += f", and in {depends} more depending on how often exactly one of the two succeeds"
+    most = max((each.trials for each, pair in cases if each.trials is not None and id(pair) in short), default=None)
+    if most is None:
+        return f"{whole}."
+    return f"{whole}; all for which a number is known take {most} trials."
 
 
 def _basis(told: Power) -> Iterator[str]:
@@ -315,26 +389,4 @@ def _json(told: Power) -> str:
         "pilot": told.pilot or None,
         "pairs": [asdict(pair) for pair in told.pairs],
     }
-    return json.dumps(_jsonable(document), indent=1, allow_nan=False)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _width() -> int:
-    return min(max(columns(), 60), WIDTH)
-
-
-def _safe(text: str) -> str:
-    from bench_core.yamlfile import visible
-
-    return visible(text)
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(_safe(text), _width(), break_long_words=False, break_on_hyphens=False)
+    return json_text(document)

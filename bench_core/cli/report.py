@@ -41,10 +41,12 @@ def report(
     from bench_core.claims.judging import judged
     from bench_core.ranking import over_problems
     from bench_core.report import FolderFormat
+    from bench_core.store import FOR_PLOTS, FOR_TABLES
 
     plugins = open_plugins(plugin_dir, block)
-    whole = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
-    found = read_several(results, plugins, trials=trials, whole=whole, reference=not no_reference, mix=mix)
+    folder = isinstance(plugins.formats.get(format_), FolderFormat)  # an unknown one is told before anything is read
+    only = FOR_PLOTS if folder else FOR_TABLES
+    found = read_several(results, plugins, trials=trials, only=only, reference=not no_reference, mix=mix)
     summaries = [judged(each, plugins, metric) for each in found]
     if (ranking := over_problems(summaries)) is not None:
         summaries[-1] = replace(summaries[-1], also=(*summaries[-1].also, ranking.text()))

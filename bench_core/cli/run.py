@@ -169,6 +169,6 @@ def say_goodbye(stop: BaseException) -> None:
     from bench_core.running import Interrupted
 
     if isinstance(stop, Interrupted):
-        stored = stop.run.rows()["trial_id"].n_unique()
+        stored = stop.run.rows(only=["trial_id"])["trial_id"].n_unique()
         note(f"\ninterrupted: {stored} finished trials are stored in {stop.run.folder}")
     note("run the same command again to go on")

@@ -166,17 +166,25 @@ def _as_text(summaries: Sequence[Summary]) -> str:
 
 
 def _told(summary: Summary) -> str:
-    from bench_core.report.claims import WIDTH, guarantee, lines, tally
+    from bench_core.report.claims import LEGEND, WIDTH, guarantee, lines, tally
     from bench_core.yamlfile import visible
 
     width = min(max(columns(), 60), WIDTH)
-    blocks = ["\n".join(map(_styled, lines(verdict, width))) for verdict in summary.claims]
+    blocks = ["\n".join(map(_styled, lines(verdict, width, parts=True))) for verdict in summary.claims]
     heading = [typer.style(visible(summary.title), bold=True)]
     heading += [visible(" ".join(summary.source.split()))] if summary.source else []
-    heading += [typer.style(f"{visible(summary.suite)}/{visible(summary.run)}", dim=True)]
+    heading += [typer.style(visible(_where_from(summary)), dim=True)]
     worth = "\n".join(textwrap.wrap(guarantee(summary.claims), width))
-    end = [typer.style(worth, dim=True), typer.style(tally(summary.claims), bold=True)]
+    end = [typer.style(LEGEND, dim=True), typer.style(worth, dim=True), typer.style(tally(summary.claims), bold=True)]
     return "\n\n".join(["\n".join(heading), *blocks, "\n".join(end)])
+
+
+def _where_from(summary: Summary) -> str:
+    """Return the suite with its run, where there is one, or that all trials are the reference results."""
+    samples = [sample.rows for sample in summary.samples.values() if len(sample.rows)]
+    if samples and all("reference" in rows.columns and rows["reference"].all() for rows in samples):
+        return f"{summary.suite}: reference results"
+    return f"{summary.suite}/{summary.run}" if summary.run else summary.suite
 
 
 def _styled(line: Line) -> str:

@@ -12,6 +12,7 @@ from bench_core.summary import Verdict
 from bench_core.yamlfile import visible
 
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
+LEGEND = "✓ supported  ✗ contradicted  ? not settled"
 WIDTH = 100
 
 
@@ -25,27 +26,38 @@ class Line:
     """That the line is about."""
 
 
-def lines(verdict: Verdict, width: int = WIDTH) -> list[Line]:
-    """Return a verdict as lines of at most ``width`` columns, as far as its words allow; nothing in them is obeyed."""
+def lines(verdict: Verdict, width: int = WIDTH, *, parts: bool = False) -> list[Line]:
+    """Return a verdict as lines of at most ``width`` columns, as far as its words allow; nothing in them is obeyed.
+
+    Args:
+        verdict: on one claim.
+        width: in columns.
+        parts: the caller shows the lines of the role ``part``, which say how many trials there are: nothing else does.
+    """
     return [
-        Line(text, line.role, line.verdict) for line in _lines(verdict) for text in _wrapped(visible(line.text), width)
+        Line(text, line.role, line.verdict)
+        for line in _lines(verdict, parts=parts)
+        for text in _wrapped(visible(line.text), width)
     ]
 
 
-def _lines(verdict: Verdict) -> Iterator[Line]:
+def _lines(verdict: Verdict, *, parts: bool) -> Iterator[Line]:
     word = verdict.verdict
     text = " ".join(verdict.text.split())
-    yield Line(f"{SYMBOLS[word]} {said(verdict)}  {verdict.id}" + (f": {text}" if text else ""), "head", word)
+    named = f"{text} ({verdict.id})" if text else verdict.id
+    yield Line(f"{SYMBOLS[word]} {said(verdict)}  {named}", "head", word)
     if verdict.source:
         yield Line(f"    {' '.join(verdict.source.split())}", "source", word)
     if verdict.published is not None:
         yield Line(f"    published {_number(verdict.published)}, measured {_measured(verdict)}", "explanation", word)
-    yield Line(f"    {verdict.explanation}{_count(verdict)}", "explanation", word)
+    yield Line(f"    {verdict.explanation}{_count(verdict, parts=parts)}", "explanation", word)
     if not verdict.readings:
         yield from _details(verdict, "    ")
     for reading in verdict.readings:
         told = reading.verdict
-        yield Line(f"    {SYMBOLS[told]} {reading.text}: {reading.explanation}{_count(reading)}", "reading", told)
+        yield Line(
+            f"    {SYMBOLS[told]} {reading.text}: {reading.explanation}{_count(reading, parts=parts)}", "reading", told
+        )
         yield from _details(reading, "      ")
 
 
@@ -64,8 +76,9 @@ def _details(verdict: Verdict, indent: str) -> Iterator[Line]:
         yield Line(f"{indent}→ {verdict.hint}", "hint", verdict.verdict)
 
 
-def _count(verdict: Verdict) -> str:
-    return f" n = {verdict.n}." if verdict.n and not verdict.readings else ""
+def _count(verdict: Verdict, *, parts: bool) -> str:
+    stated = parts and any(part.n for part in verdict.parts)
+    return f" n = {verdict.n}." if verdict.n and not verdict.readings and not stated else ""
 
 
 def _measured(verdict: Verdict) -> str:
@@ -98,8 +111,14 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 def guarantee(verdicts: Sequence[Verdict]) -> str:
     """Return what the intervals of these verdicts are worth."""
     families = {family: sum(each.family == family for each in verdicts) for family in ("primary", "detail")}
-    counted = " and ".join(f"{count} {family}" for family, count in families.items() if count)
+    counted = " and ".join(
+        f"all {count} {family} claims" if count > 1 else f"the {family} claim"
+        for family, count in families.items()
+        if count
+    )
+    together = " together" if len(verdicts) > 1 else ""
     return (
-        f"Intervals allow for all {counted} claims of the suite together: with probability 95 % no verdict of a family "
-        "is false, in either direction."
+        f"Intervals allow for {counted} of the suite{together}: with probability 95 % no verdict of a family is false, in "
+        "either direction. This is for the verdicts on whole claims; marks of single parts and readings are read at the "
+        "same level each, without correction."
     )

@@ -14,6 +14,7 @@ from bench_core.report.latex import LatexFormat
 from bench_core.report.markdown import MarkdownFormat
 from bench_core.report.terminal import RichFormat
 from bench_core.summary import Entry, Summary, as_json
+from bench_core.yamlfile import visible
 
 
 class CsvFormat(Format):
@@ -60,8 +61,11 @@ class CsvFormat(Format):
 
 
 def _harmless(value: object) -> object:
-    """Keep spreadsheets from taking a label, or another text, for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@＝＋－＠") else value
+    """Keep spreadsheets from taking a text for a formula, and terminals from obeying it."""
+    if not isinstance(value, str):
+        return value
+    shown = visible(value)
+    return f"'{shown}" if shown[:1] in tuple("=+-@＝＋－＠") else shown
 
 
 class JsonFormat(Format):

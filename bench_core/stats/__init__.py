@@ -17,8 +17,9 @@ from bench_core.stats.paired import (
     tango,
     wilcoxon,
 )
-from bench_core.stats.pooling import Pooled, pooled
+from bench_core.stats.pooling import Pooled, pooled, pooled_path
 from bench_core.stats.power import (
+    WILCOXON_EFFICIENCY,
     detectable_rate_difference,
     detectable_shift,
     mcnemar_power,
@@ -29,9 +30,12 @@ from bench_core.stats.power import (
 from bench_core.stats.profiles import Profile, performance_profile
 from bench_core.stats.ranks import Friedman, Nemenyi, average_ranks, friedman, nemenyi
 from bench_core.stats.sequential import looks, path_level, path_p_value
+from bench_core.stats.unpaired import MIN_VALUES, fisher_exact, mann_whitney, welch
 
 __all__ = [
     "MIN_DISCORDANT",
+    "MIN_VALUES",
+    "WILCOXON_EFFICIENCY",
     "Equivalence",
     "Friedman",
     "Interval",
@@ -46,10 +50,12 @@ __all__ = [
     "detectable_shift",
     "difference",
     "equivalence",
+    "fisher_exact",
     "friedman",
     "holm",
     "interquartile_mean",
     "looks",
+    "mann_whitney",
     "mcnemar_exact",
     "mcnemar_power",
     "median",
@@ -61,12 +67,14 @@ __all__ = [
     "performance_profile",
     "permutation",
     "pooled",
+    "pooled_path",
     "probability_of_improvement",
     "separated",
     "shift_power",
     "student_t",
     "tango",
     "tost",
+    "welch",
     "wilcoxon",
     "wilson",
 ]

@@ -187,7 +187,7 @@ def wilcoxon(a: ArrayLike, b: ArrayLike, *, direction: Direction = "lower", leve
     n10, n01 = _favouring(differences, direction)
     interval = median(differences, level)
     nonzero = differences[differences != 0]
-    ranks = _doubled_ranks(np.abs(nonzero))  # (k,)
+    ranks = doubled_ranks(np.abs(nonzero))  # (k,)
     # The side with the larger rank sum, which may have fewer pairs: few large differences outrank many small ones.
     greater = int(ranks[nonzero > 0].sum()) - int(ranks[nonzero < 0].sum())
     favours = _side(-greater if direction == "lower" else greater)
@@ -448,14 +448,14 @@ def _count_extreme(sizes: NDArray[np.float64], extreme: float, resamples: int, s
 
 def _signed_rank_p_value(differences: NDArray[np.float64]) -> float:
     """Two-sided p-value of the signed-rank statistic; the differences, shape ``(k,)``, hold no zero."""
-    ranks = _doubled_ranks(np.abs(differences))  # (k,)
+    ranks = doubled_ranks(np.abs(differences))  # (k,)
     positive = int(ranks[differences > 0].sum())
     smaller = min(positive, int(ranks.sum()) - positive)
     infinite = np.isinf(differences)
     return min(1.0, 2.0 * _signed_rank_cdf(ranks[~infinite], ranks[infinite], smaller))
 
 
-def _doubled_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
+def doubled_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Twice the average ranks, which are integers even in a tie, shape ``(k,)``; equal infinities tie."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
     doubled: NDArray[np.int64] = (2 * np.cumsum(counts) - counts + 1).astype(np.int64)

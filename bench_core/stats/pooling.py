@@ -1,11 +1,12 @@
 """One comparison of two labels over several problem cells."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from bench_core.stats.intervals import tail_probability
 from bench_core.stats.paired import PairedTest, tango
+from bench_core.stats.sequential import path_level
 
 
 class Pooled(NamedTuple):
@@ -15,7 +16,7 @@ class Pooled(NamedTuple):
     n_pairs: int  # all pairs of all cells, ties included
     n01: int  # pairs in which b is better
     n10: int  # pairs in which a is better
-    test: Literal["stratified McNemar", "stratified sign"]
+    test: Literal["stratified McNemar", "stratified sign", "Bonferroni"]
     p_value: float  # two-sided and raw: adjust over the whole table before reading it
     estimand: Literal["difference", "probability of improvement"]
     estimate: float  # unweighted mean over the cells; NaN without pairs
@@ -31,7 +32,8 @@ def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
     Null hypothesis: in every cell, a pair with a winner is won by either label with probability 1/2. Then the wins of
     a over all cells are Binomial(n10 + n01, 1/2) given the pairs with a winner, whatever the cells' difficulty: the
     test is exact. It asks about the sum of pairs, so a label that wins here and loses there may look equal: read the
-    cells too. Pool cells that were chosen before looking at them.
+    cells too. Pool cells that were chosen before looking at them, and whose numbers of trials
+    were, too: ``pooled_path`` is for adaptive runs.
 
     The estimand counts every cell alike, however many pairs it has: for rates the mean over the cells of
     ``P(a succeeds) - P(b succeeds)``; for other kinds, whose units differ between cells, the mean of
@@ -65,10 +67,7 @@ def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
     from scipy.special import bdtr
 
     tail_probability(level)
-    kinds = sorted({test.test for test in tests})
-    if len(kinds) != 1:
-        raise ValueError(f"pooled needs tests of one kind, got {', '.join(kinds) if kinds else 'none'}")
-    rates = kinds[0] == "mcnemar_exact"
+    rates = _are_rates(tests, "pooled")
     cells = [test for test in tests if test.n_pairs > 0]
     n10, n01 = sum(cell.n10 for cell in cells), sum(cell.n01 for cell in cells)
     p_value = min(1.0, 2.0 * float(bdtr(min(n10, n01), n10 + n01, 0.5)))
@@ -89,6 +88,102 @@ def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
         level=level,
         favours="a" if n10 > n01 else "b" if n10 < n01 else "neither",
     )
+
+
+def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) -> Pooled:
+    """Pool like ``pooled`` where every problem cell stopped at a look of its own, whatever the rule for stopping.
+
+    A rule that stops on a lead moves the estimates of all cells to the same side, and adding wins, or distances in
+    squares, takes their errors for independent and centred. Here nothing is: each of the k cells' intervals gets
+    ``1 / (k * n_looks)`` of the error, and the ends are averaged. By the union bound all of them hold together, at
+    every look, and where they do the average of their ends holds the average difference.
+
+    Args:
+        tests: see ``pooled``.
+        n_looks: planned looks of a cell (the most, where cells differ): ``len(looks(maximum))``.
+        level: nominal coverage of the interval over the whole path, in (0, 1).
+
+    Returns:
+        The pooled comparison. Its p-value is the smallest error (at least 1e-9) at which this interval leaves
+        out equality, so p-value and interval never disagree. The side with the better estimate is favoured.
+
+    Raises:
+        ValueError: no tests, tests of different kinds, fewer than one look, or a level outside (0, 1).
+
+    Example:
+        >>> cells = [PairedTest(50, 2, 25, "mcnemar_exact", 0.0, 0.46, 0.2, 0.6, "a"),
+        ...          PairedTest(50, 1, 28, "mcnemar_exact", 0.0, 0.54, 0.3, 0.7, "a")]
+        >>> both = pooled_path(cells, 5)
+        >>> both.estimate, round(both.low, 3), round(both.high, 3), round(both.p_value, 5)
+        (0.5, 0.186, 0.73, 0.00094)
+
+    References:
+        Bonferroni, "Teoria statistica delle classi e calcolo delle probabilita" (1936); see ``path_level``.
+    """
+    rates = _are_rates(tests, "pooled_path")
+    cells = [test for test in tests if test.n_pairs > 0]
+    shares = max(1, len(cells)) * n_looks
+
+    def ends(error: float) -> tuple[float, float, float]:
+        return _averaged(cells, path_level(1.0 - error, shares))
+
+    def excluded(error: float) -> bool:
+        _, low, high = ends(error)
+        return low > 0.0 or high < 0.0
+
+    tail_probability(level)
+    estimate, low, high = ends(1.0 - level)
+    p_value = _smallest_error(excluded)
+    if not rates:
+        estimate, low, high = ((1.0 + end) / 2.0 for end in (estimate, low, high))
+    lead = estimate - (0.0 if rates else 0.5)
+    return Pooled(
+        n_cells=len(cells),
+        n_pairs=sum(cell.n_pairs for cell in cells),
+        n01=sum(cell.n01 for cell in cells),
+        n10=sum(cell.n10 for cell in cells),
+        test="Bonferroni",
+        p_value=p_value,
+        estimand="difference" if rates else "probability of improvement",
+        estimate=estimate,
+        low=low,
+        high=high,
+        level=level,
+        favours="a" if lead > 0 else "b" if lead < 0 else "neither",
+    )
+
+
+def _smallest_error(excluded: Callable[[float], bool]) -> float:
+    """Where ``excluded`` turns true between 1e-9 and 1, from above; 1 if it does not."""
+    kept, found = math.log(1e-9), math.log(1.0 - 1e-9)
+    if not excluded(math.exp(found)):
+        return 1.0
+    if excluded(math.exp(kept)):
+        return 1e-9
+    while found - kept > 1e-9:
+        middle = (kept + found) / 2.0
+        if excluded(math.exp(middle)):
+            found = middle
+        else:
+            kept = middle
+    return math.exp(found)
+
+
+def _are_rates(tests: Sequence[PairedTest], caller: str) -> bool:
+    """Whether the tests are of successes."""
+    kinds = sorted({test.test for test in tests})
+    if len(kinds) != 1:
+        raise ValueError(f"{caller} needs tests of one kind, got {', '.join(kinds) if kinds else 'none'}")
+    return kinds[0] == "mcnemar_exact"
+
+
+def _averaged(cells: Sequence[PairedTest], level: float) -> tuple[float, float, float]:
+    """Mean over the cells of the share of wins less that of losses, with the means of the ends of its intervals."""
+    if not cells:
+        return math.nan, -1.0, 1.0
+    intervals = [tango(cell.n10, cell.n01, cell.n_pairs, level)[:3] for cell in cells]
+    estimate, low, high = (math.fsum(ends) / len(cells) for ends in zip(*intervals, strict=True))
+    return estimate, low, high
 
 
 def _mover(cells: Sequence[PairedTest], level: float) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench_core.unpaired import fisher_exact, mann_whitney, welch
+from bench_core.stats import fisher_exact, mann_whitney, welch
 
 INF = float("inf")
 
@@ -52,4 +52,12 @@ def test_welch_is_that_of_scipy():
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=12), 3 * rng.normal(size=30) + 1
     assert welch(a, b) == pytest.approx(scipy_stats.ttest_ind(a, b, equal_var=False).pvalue)
-    assert (welch([1.0, 1.0], [2.0, 2.0]), welch([1.0, 1.0], [1.0, 1.0]), welch([1.0], [2.0, 3.0])) == (0.0, 1.0, 1.0)
+    assert welch([1.0], [2.0, 3.0]) == 1.0
+
+
+def test_values_that_do_not_vary_say_nothing():
+    assert welch([1.0, 1.0], [1.0, 1.0]) == welch([1.0] * 50, [2.0] * 50) == 1.0
+    assert welch([0.1 + 0.2, 0.3] * 9, [0.4] * 18) == 1.0  # which vary by rounding
+    small = 1e-9 * np.arange(10.0)
+    assert welch(small, small + 1e-7) < 1e-6  # which are small, and vary
+    assert welch(1.0 + small, 1.0 + small + 1e-7) < 1e-6

@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench_core.stats.intervals import vector
+from bench_core.stats.paired import SUM_ROUNDING, doubled_ranks
+
+MIN_VALUES = 6
+"""With fewer values than this on either side, two samples are never a separation, whatever the p-value."""
 
 EXACT_VALUES = 40
 """Up to this many values together the null distribution of the rank sum is counted, ties included."""
@@ -86,15 +90,15 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
         raise ValueError("mann_whitney got NaN; a failed trial enters as +inf (as -inf where higher is better)")
     if not (n and m):
         return 1.0, 0.0
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    doubled = (2 * np.cumsum(counts) - counts + 1)[group]  # (n + m,) twice the average ranks: integers even in a tie
+    doubled = doubled_ranks(values)  # (n + m,)
     excess = int(doubled[:n].sum()) - n * (n + m + 1)  # from its mean under the null; odd or even with the ties
     balance = excess / (n * m)
     if n + m <= EXACT_VALUES:
         ways = _rank_sums(doubled.tolist(), n)
         far = np.abs(np.arange(ways.size) - n * (n + m + 1)) >= abs(excess)
         return float(ways[far].sum() / ways.sum()), balance
-    ties = float((counts.astype(np.float64) ** 3 - counts).sum())
+    counts = np.unique(doubled, return_counts=True)[1].astype(np.float64)
+    ties = float((counts**3 - counts).sum())
     variance = n * m / 12.0 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))  # of the rank sum
     if variance <= 0.0:
         return 1.0, balance
@@ -120,7 +124,8 @@ def welch(a: ArrayLike, b: ArrayLike) -> float:
         b: values of the second sample, shape ``(m,)``; finite.
 
     Returns:
-        The p-value; 1 where a sample has fewer than two values. Where neither varies, 0 for different means.
+        The p-value; 1 where a sample has fewer than two values, or where neither varies by more than rounding: how far
+        such values scatter is not known.
 
     Example:
         >>> round(welch([1.0, 2.0, 3.0, 4.0], [4.0, 5.0, 6.0, 9.0]), 4)
@@ -137,7 +142,8 @@ def welch(a: ArrayLike, b: ArrayLike) -> float:
         return 1.0
     parts = [float(each.var(ddof=1)) / each.size for each in (first, second)]
     gap, variance = abs(float(first.mean() - second.mean())), sum(parts)
-    if variance == 0.0:
-        return 0.0 if gap else 1.0
+    largest = max(float(np.abs(each).max()) for each in (first, second))
+    if math.sqrt(variance) <= SUM_ROUNDING * largest:
+        return 1.0
     freedom = variance**2 / sum(part**2 / (each.size - 1) for part, each in zip(parts, (first, second), strict=True))
     return min(1.0, 2.0 * float(stdtr(freedom, -gap / math.sqrt(variance))))
