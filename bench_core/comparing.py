@@ -530,8 +530,7 @@ def _cells(results: Results, plugins: Plugins, metric: Metric, labels: Collectio
 def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
     common, other_data, identical = _in_common(a.sample, b.sample)
     pairs = _are_pairs(a, b)
-    # Pairs end at the earlier of two looks; what is not paired at any combination of them.
-    looks = max(a.looks, b.looks) if pairs else a.looks * b.looks
+    looks = max(a.looks, b.looks)  # pairs end at the earlier of two
     known = Contrast(
         suite=a.cell.suite,
         problem=a.cell.problem,
@@ -557,7 +556,7 @@ def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
         p_value_raw=math.nan,
         favours="neither",
     )
-    return _paired(known, a.sample, b.sample, metric) if pairs else _independent(known, a.sample, b.sample, metric)
+    return _paired(known, a.sample, b.sample, metric) if pairs else _independent(known, a, b, metric)
 
 
 def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
@@ -592,37 +591,44 @@ def _share(estimate_: float, low: float = math.nan, high: float = math.nan) -> d
     return {"estimate": estimate_, "low": low, "high": high}
 
 
-def _independent(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
-    left, right = (each.values[metric.name] for each in (a, b))
+def _independent(known: Contrast, a: _Cell, b: _Cell, metric: Metric) -> Contrast:
+    left, right = (each.sample.values[metric.name] for each in (a, b))
     left, right = left[~np.isnan(left)], right[~np.isnan(right)]
+    if metric.kind == "mean":
+        left, right = left[np.isfinite(left)], right[np.isfinite(right)]
     if not (left.size and right.size):
         return known
     if metric.kind == "rate":
         test = "fisher_exact"
         p_value = stats.fisher_exact(int(left.sum()), left.size, int(right.sum()), right.size)
-        balance = float(left.mean() - right.mean())
     elif metric.kind == "mean":
-        test, left, right = "welch", left[np.isfinite(left)], right[np.isfinite(right)]
-        p_value, balance = (
-            stats.welch(left, right),
-            float(left.mean() - right.mean()) if left.size and right.size else 0.0,
-        )
+        test, p_value = "welch", stats.welch(left, right)
     else:
         test = "mann_whitney"
         p_value, balance = stats.mann_whitney(left, right)
-    interval = between(of_cell(a, metric, known.looks), of_cell(b, metric, known.looks)).at(LEVEL)
-    better = balance if metric.direction == "higher" else -balance
+    measure = between(of_cell(a.sample, metric, a.looks), of_cell(b.sample, metric, b.looks))
+    interval = measure.at(LEVEL)
+    sign = 1.0 if metric.direction == "higher" else -1.0
+    share = _share((1.0 + sign * balance) / 2.0) if metric.kind == "skewed" else None
+    lead = sign * (balance if metric.kind == "skewed" and known.looks == 1 else interval.estimate)
+    if known.looks > 1:
+        # Each side may have stopped at a look of its own, for what it saw: the interval allows for that, so p is its.
+        test, p_value = "interval", stats.smallest_error(lambda error: _excludes_zero(measure.at(1.0 - error)))
     return replace(
         known,
         test=test,
         difference=interval.estimate,
         low=interval.low,
         high=interval.high,
-        p_value_raw=stats.path_p_value(p_value, known.looks),
+        p_value_raw=p_value,
         values=min(left.size, right.size),
-        improvement=_share((1.0 + better) / 2.0) if metric.kind == "skewed" else None,
-        favours="a" if better > 0 else "b" if better < 0 else "neither",
+        improvement=share,
+        favours="a" if lead > 0 else "b" if lead < 0 else "neither",
     )
+
+
+def _excludes_zero(interval: stats.Interval) -> bool:
+    return interval.low > 0.0 or interval.high < 0.0
 
 
 def _are_pairs(a: _Cell, b: _Cell) -> bool:
@@ -717,7 +723,8 @@ def label_words(each: Contrast) -> str:
     a, b = each.a.label, each.b.label
     if each.winner != "neither":
         who, other = (a, b) if each.winner == "a" else (b, a)
-        return f"{who} is better than {other}: {lead(each)}, {on}{_finishing(each)}"
+        told = lead(each) if told_by_share(each) and each.paired else f"{lead(each)}, {on}"
+        return f"{who} is better than {other}: {told}{_finishing(each)}"
     return f"not separated: {a} minus {b} is {effect(each)}; {on}{_shown(each)}{_finishing(each)}"
 
 

@@ -272,4 +272,5 @@ def spread_of(left: Values, right: Values, kind: stats.paired.Kind) -> float | N
         ordered = np.sort(differences)
         low, high = (float(ordered[round(share * (ordered.size - 1))]) for share in (0.25, 0.75))
         spread = (high - low) / NORMAL_QUARTILES if math.isfinite(low) and math.isfinite(high) else math.nan
-    return spread if math.isfinite(spread) and spread > 0.0 else None
+    largest = max((float(np.abs(each[np.isfinite(each)]).max(initial=0.0)) for each in (left, right)), default=0.0)
+    return spread if math.isfinite(spread) and spread > stats.paired.SUM_ROUNDING * largest else None

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_core import NUMERICS_VERSION
+from bench_core.plan import make_plan
 from bench_core.plugins import checkout_root
 from bench_core.results import stored
 from bench_core.store import RESERVED, Run, runs_of
+from bench_core.suite import load_suite
 
 if TYPE_CHECKING:
     from bench_core.plugins import Plugins
@@ -60,9 +62,18 @@ class Age:
 
 
 def age(run: Run, suite: Suite, plugins: Plugins) -> Age:
-    """Compare the rows of a reference run with what ``suite`` and the present code would give."""
-    known = stored(suite.model_copy(update={"seed": run.seed}), plugins, None, device="cpu", reference=[run])
+    """Compare the rows of a reference run with what ``suite`` and the present code would give.
+
+    How many trials a block has is said by the suite that is stored with it: the second one may have fewer.
+    """
+    run.check_suite()
+    block = load_suite(run.suite_file, stored=True)
+    known = stored(block, plugins, None, device="cpu", reference=[run])
     plan = known.plan
+    wanted = make_plan(suite.model_copy(update={"seed": run.seed}), plugins, chosen=known.chosen)
+    missing = [cell.label for index, cell in enumerate(plan.cells) if known.missing(index)]
+    planned = {cell.cell_id for cell in plan.cells}
+    missing += [*plan.undecided, *(cell.label for cell in wanted.cells if cell.cell_id not in planned)]
     columns = ["method", "method_version", "method_digest", "problem", "problem_version", "problem_digest"]
     rows = run.rows(only=[*columns, "spec"])
     methods = {cell.method: (cell.method_version, cell.method_digest) for cell in plan.cells}
@@ -82,10 +93,8 @@ def age(run: Run, suite: Suite, plugins: Plugins) -> Age:
             stale[f"the numeric core is version {NUMERICS_VERSION}, the results are of {numerics}"] = None
     for line in known.also:
         stale[line.rstrip(".")] = None
-    lacking = {cell.label: None for index, cell in enumerate(plan.cells) if known.missing(index)}
-    lacking |= dict.fromkeys(plan.undecided)
-    if lacking:
-        stale[f"trials of the suite have no results: {', '.join(lacking)}"] = None
+    if missing:
+        stale[f"trials of the suite have no results: {', '.join(dict.fromkeys(missing))}"] = None
     return Age(len(rows), tuple(stale), tuple(changed))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bench_core.overrides import override
 from bench_core.plan import make_plan
 from bench_core.plugins import Plugins, PluginSources, load_plugins
 from bench_core.results import stored
@@ -30,6 +31,7 @@ def main() -> None:
     """Read the command line and build every block that is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--confirm", type=int, metavar="TRIALS", help="trials per cell of the second block")
     parser.add_argument("--output", type=Path, default=REPO / "results" / "reference")
     arguments = parser.parse_args()
     plugins = load_plugins(PluginSources(checkout=REPO / "plugins"))
@@ -45,7 +47,8 @@ def main() -> None:
             target = arguments.output / suite.name
             made = Run(arguments.output / f".making-{name}" / name)
             shutil.rmtree(made.folder.parent, ignore_errors=True)
-            block(suite.model_copy(update={"seed": run.seed}), plugins, run, made)
+            fewer = arguments.confirm if run.seed else None
+            block(override(suite, plugins, seed=run.seed, trials=fewer), plugins, run, made)
             for old in [old for old in runs_of(target) if old.seed == run.seed]:
                 shutil.rmtree(old.folder)
             target.mkdir(parents=True, exist_ok=True)

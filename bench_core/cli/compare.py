@@ -273,10 +273,11 @@ def _table(told: LabelComparison) -> str:
 
     from bench_core.comparing import percent, signed
 
+    shares = told.kind == "skewed" or (told.kind == "mean" and told.pooled is not None)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", overflow="fold")
     heads = ["A", "B", "A - B", *(["only A", "only B"] if told.kind == "rate" else ["A better", "B better"]), "pairs"]
-    for head in [*heads, *(["won by A"] if told.kind != "rate" else []), "p", "p (Holm)"]:
+    for head in [*heads, *(["won by A"] if shares else []), "p", "p (Holm)"]:
         table.add_column(head, justify="right", no_wrap=True)
     rows = [row for each in told.cells for row in (_row(each), *([_row(each.finished)] if each.finished else []))]
     if told.pooled:
@@ -286,7 +287,7 @@ def _table(told: LabelComparison) -> str:
         ps = [_p(result.p_value), _p(told.pooled.p_value)]
         rows.append(["together", "", "", centre[0], *counts, centre[1], *ps])
     for row in rows:
-        kept = row if told.kind != "rate" else [*row[:7], *row[8:]]
+        kept = row if shares else [*row[:7], *row[8:]]
         table.add_row(*(Text(safe(text)) for text in kept))
     return table_text(table)
 
@@ -383,6 +384,7 @@ TESTS = {
     "fisher_exact": "Fisher's exact test",
     "mann_whitney": "Mann-Whitney test",
     "welch": "Welch's t test",
+    "interval": "the smallest error at which the interval leaves out 0",
 }
 """Tests in words."""
 
@@ -440,7 +442,8 @@ def _worth(told: RunComparison) -> str:
         f"Changes are second - first, with intervals that hold for their line at 95 %; worse and better are said at "
         f"5 %, Holm-adjusted over {over} that can be told apart: not what is identical, nor fewer than "
         f"{MIN_DISCORDANT} pairs that favour either side, nor fewer than {MIN_VALUES} values where unpaired. "
-        "Differences that pairs show are found with a probability of 80 % at its strictest step. Exit code 1: something is worse; "
+        "Differences that pairs show are found with a probability of 80 % at its strictest step. Exit code 1: "
+        "something is worse; "
         f"timings, told where they differ by more than {100 * NOTABLE:.0f} %, are no part of it."
     )
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 12
 """More pairs of labels than this share one line of the table."""
 
+LONG_NAMES = 32
+"""Pairs with longer names may go on in a second line."""
+
 MOST_COLUMNS = 7
 """More problem cells than this share one column, which says from where to where they reach."""
 
@@ -192,7 +195,7 @@ def _by_pair(table: Table, told: Power) -> None:
     by_pair: dict[tuple[str, str], dict[str, Pair]] = {}
     for pair in told.pairs:
         by_pair.setdefault((pair.a, pair.b), {})[pair.title] = pair
-    table.add_column("pair")
+    table.add_column("pair", no_wrap=all(len(f"{a} – {b}") <= LONG_NAMES for a, b in by_pair))
     table.add_column("trials", justify="right")
     shown = titles if len(titles) <= MOST_COLUMNS else []
     for title in shown or ["problem cells, from … to"]:
@@ -211,7 +214,7 @@ def _by_pair(table: Table, told: Power) -> None:
     for (a, b), pairs in single:
         table.add_row(Text(safe(f"{a} – {b}")), *_of_pairs(list(pairs.values()), shown, told))
     if folded:
-        others = f"{len(rows) - len(single)} more pairs (--json has all)"
+        others = f"{len(rows) - len(single)} more pairs"
         table.add_row(others, *_of_pairs(folded, shown, told))
     for trials_, count in sorted(unknown.items(), reverse=True):
         pair = next(each for each in told.pairs if not each.stored and each.trials == trials_)
@@ -278,9 +281,11 @@ def _notes(told: Power) -> Iterator[str]:
         yield "*: more than planned."
     if any(scenario.raised for pair in told.pairs for scenario in pair.scenarios):
         yield (
-            "^: more than exactly one of the two succeeds in, stored or assumed: it takes labels that differ on more "
-            "trials than that, all of them in favour of one."
+            "^: more than how often exactly one of the two succeeds, as stored or assumed: such a difference takes "
+            "labels that disagree on more trials than that, all of them in favour of one."
         )
+    if len({(pair.a, pair.b) for pair in told.pairs if pair.stored}) > MOST_ROWS:
+        yield "More pairs: from their smallest number to their largest; --json has all."
     yield from _basis(told)
 
 

@@ -118,7 +118,7 @@ def guarantee(verdicts: Sequence[Verdict]) -> str:
     )
     together = " together" if len(verdicts) > 1 else ""
     return (
-        f"Intervals allow for {counted} of the suite{together}: with probability 95 % no verdict of a family is false, in "
-        "either direction. This is for the verdicts on whole claims; marks of single parts and readings are read at the "
-        "same level each, without correction."
+        f"Intervals allow for {counted} of the suite{together}: with probability 95 % no verdict of a family is false, "
+        "in either direction. This is for the verdicts on whole claims; marks of single parts and readings are read at "
+        "the same level each, without correction."
     )

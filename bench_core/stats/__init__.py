@@ -29,7 +29,7 @@ from bench_core.stats.power import (
 )
 from bench_core.stats.profiles import Profile, performance_profile
 from bench_core.stats.ranks import Friedman, Nemenyi, average_ranks, friedman, nemenyi
-from bench_core.stats.sequential import looks, path_level, path_p_value
+from bench_core.stats.sequential import looks, path_level, path_p_value, smallest_error
 from bench_core.stats.unpaired import MIN_VALUES, fisher_exact, mann_whitney, welch
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "probability_of_improvement",
     "separated",
     "shift_power",
+    "smallest_error",
     "student_t",
     "tango",
     "tost",

@@ -1,12 +1,12 @@
 """One comparison of two labels over several problem cells."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from bench_core.stats.intervals import tail_probability
 from bench_core.stats.paired import PairedTest, tango
-from bench_core.stats.sequential import path_level
+from bench_core.stats.sequential import path_level, smallest_error
 
 
 class Pooled(NamedTuple):
@@ -133,7 +133,7 @@ def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) 
 
     tail_probability(level)
     estimate, low, high = ends(1.0 - level)
-    p_value = _smallest_error(excluded)
+    p_value = smallest_error(excluded)
     if not rates:
         estimate, low, high = ((1.0 + end) / 2.0 for end in (estimate, low, high))
     lead = estimate - (0.0 if rates else 0.5)
@@ -151,22 +151,6 @@ def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) 
         level=level,
         favours="a" if lead > 0 else "b" if lead < 0 else "neither",
     )
-
-
-def _smallest_error(excluded: Callable[[float], bool]) -> float:
-    """Where ``excluded`` turns true between 1e-9 and 1, from above; 1 if it does not."""
-    kept, found = math.log(1e-9), math.log(1.0 - 1e-9)
-    if not excluded(math.exp(found)):
-        return 1.0
-    if excluded(math.exp(kept)):
-        return 1e-9
-    while found - kept > 1e-9:
-        middle = (kept + found) / 2.0
-        if excluded(math.exp(middle)):
-            found = middle
-        else:
-            kept = middle
-    return math.exp(found)
 
 
 def _are_rates(tests: Sequence[PairedTest], caller: str) -> bool:

@@ -1,5 +1,8 @@
 """Looking at the data more than once: how many trials at each look, and what a look may spend of alpha."""
 
+import math
+from collections.abc import Callable
+
 from bench_core.stats.intervals import tail_probability
 
 FIRST_LOOK = 50
@@ -91,6 +94,34 @@ def path_p_value(p: float, n_looks: int) -> float:
     if p < 0.0 or p > 1.0:
         raise ValueError(f"p-values must lie in [0, 1], got {p}")
     return min(n_looks * p, 1.0)
+
+
+def smallest_error(excludes: Callable[[float], bool]) -> float:
+    """p-value that belongs to an interval: the smallest error at which it leaves out the null hypothesis.
+
+    Args:
+        excludes: error in (0, 1) -> whether the interval of level ``1 - error`` leaves it out. Larger errors give
+            shorter intervals.
+
+    Returns:
+        The error by bisection, at least 1e-9; 1 where no interval leaves it out.
+
+    Example:
+        >>> round(smallest_error(lambda error: error >= 0.03), 6)
+        0.03
+    """
+    kept, found = math.log(1e-9), math.log1p(-1e-9)
+    if not excludes(math.exp(found)):
+        return 1.0
+    if excludes(math.exp(kept)):
+        return 1e-9
+    while found - kept > 1e-9:
+        middle = (kept + found) / 2.0
+        if excludes(math.exp(middle)):
+            found = middle
+        else:
+            kept = middle
+    return math.exp(found)
 
 
 def _require_looks(n_looks: int) -> None:

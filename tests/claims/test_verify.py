@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from bench_core.claims.forms import FORMS, Claim, Form
+from bench_core.cli.verify import _where_from
 from bench_core.plan import make_plan
 from bench_core.plugins import Plugins
-from bench_core.report.claims import lines, tally
+from bench_core.report.claims import guarantee, lines, tally
 from bench_core.suite import load_suite
 from bench_core.summary import Part, Summary, Verdict, as_json
 
@@ -62,11 +65,16 @@ def test_a_claim_that_holds(verify: Cli) -> None:
     assert outcome.code == 0
     text = outcome.out.splitlines()
     assert text[:3] == ["Truth against chance", "A paper", text[2]]
-    assert text[4:6] == ["✓ supported  holds: The truth is best", "    Table 1"]
+    assert text[4:6] == ["✓ supported  The truth is best (holds)", "    Table 1"]
     assert text[6].startswith("    All 2 comparisons hold; the closest at m = ")
     parts = [line for line in text if line.startswith("      ✓ m = ")]
     assert len(parts) == 2
     assert len({line.index(" vs ") for line in parts}) == 1  # aligned
+    assert not any("n = " in line for line in text)  # the parts say so
+    assert text[2].startswith("v/")
+    (legend,) = [i for i, line in enumerate(text) if line == "✓ supported  ✗ contradicted  ? not settled"]
+    assert text[legend + 1].startswith("Intervals allow for the primary claim of the suite: with probability 95 %")
+    assert "This is for the verdicts on whole claims" in " ".join(text[legend:])
     assert text[-1] == "1 supported"
     assert all(len(line) <= 100 for line in text)
 
@@ -131,6 +139,7 @@ def test_a_suite_can_be_judged_without_running_anything(verify: Cli, cli: Cli) -
     outcome = verify(HOLDS, "--no-run")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "1 inconclusive")
     assert "Not run yet: truth, init." in outcome.out
+    assert outcome.out.splitlines()[2] == "v"  # no run, no slash
     assert not Path("results").exists()
     verify(HOLDS)
     Path("v.yaml").write_text(SUITE + HOLDS + FAILS, encoding="utf-8")
@@ -144,6 +153,46 @@ def test_a_grid_changed_by_the_command_line_leaves_claims_unsettled(verify: Cli,
     outcome = cli("verify", "results")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "1 inconclusive")
     assert "No problem cell of these results is meant." in outcome.out
+
+
+def test_a_grid_cut_by_the_command_line_is_told(verify: Cli, cli: Cli) -> None:
+    verify(HOLDS.replace("than: init", "than: init, where: {m: [50, 100]}"), "--no-run")
+    assert cli("run", "v.yaml", *OPTIONS, "--set", "m=50").code == 0
+    outcome = cli("verify", "results")
+    assert outcome.out.splitlines()[-1] == "1 supported"
+    assert "; judged in 1 of 2 problem cells." in " ".join(outcome.out.split())
+
+
+def test_reference_results_are_named(summarised: Callable[..., tuple[Summary, object]]) -> None:
+    summary, _ = summarised([{"a": [1.0], "b": [0.0]}], [{"better": {"label": "a", "than": "b"}}])
+    assert _where_from(summary) == "s/run"
+    assert _where_from(replace(summary, run="")) == "s"
+    marked = {
+        at: replace(sample, rows=sample.rows.with_columns(reference=pl.lit(value=True)))
+        for at, sample in summary.samples.items()
+    }
+    assert _where_from(replace(summary, run="", samples=marked)) == "s: reference results"
+    first, *_ = marked
+    assert _where_from(replace(summary, run="", samples={**summary.samples, first: marked[first]})) == "s"
+
+
+def test_the_guarantee() -> None:
+    detail = made(family="detail")
+    assert guarantee([made()]).startswith("Intervals allow for the primary claim of the suite: with")
+    assert guarantee([made(), made(), detail]).startswith(
+        "Intervals allow for all 2 primary claims and the detail claim of the suite together: with"
+    )
+
+
+def test_the_number_of_trials_stands_where_no_part_says_it() -> None:
+    part = Part({}, "supported", "a 1 vs b 0", 0.5, 0.4, 0.6, 3)
+    for verdict, shown, count in (
+        (made(), True, True),
+        (made(parts=[part]), True, False),
+        (made(parts=[part]), False, True),
+    ):
+        text = [line.text for line in lines(verdict, parts=shown)]
+        assert ("    It is so. n = 3." in text) == count
 
 
 def test_nothing_to_verify(verify: Cli, cli: Cli, project: Callable[..., Path]) -> None:
@@ -215,7 +264,7 @@ def as_json_of(verdict: Verdict) -> dict[str, Any]:
 
 def test_text_of_several_lines_stays_in_its_place() -> None:
     text = [line.text for line in lines(made(text="one\ntwo", source="a\nb", explanation="word " * 60))]
-    assert text[:2] == ["✓ supported  x: one two", "    a b"]
+    assert text[:2] == ["✓ supported  one two (x)", "    a b"]
     assert all(line.startswith("    ") and len(line) <= 100 for line in text[2:])
 
 

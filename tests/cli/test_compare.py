@@ -12,6 +12,7 @@ from scipy.stats import binomtest, fisher_exact
 
 from bench_core import stats
 from bench_core.plan import make_plan
+from bench_core.planning_power import smallest_rate_difference
 from bench_core.plugins import PluginSources, load_plugins
 from bench_core.suite import AdaptiveTrials, MethodEntry, ProblemEntry, Suite, UntilEntry
 
@@ -161,35 +162,35 @@ def test_two_labels_are_compared_as_by_hand(store, bench):
     assert (second["n10"], second["n01"]) == (3, 1)
     raw = [binomtest(15, 15).pvalue, binomtest(3, 4).pvalue]
     assert [first["p_value_raw"], second["p_value_raw"]] == pytest.approx(raw)
-    assert [first["p_value"], second["p_value"]] == pytest.approx([2 * raw[0], raw[1]])  # of this call's two cells
+    assert [first["p_value"], second["p_value"]] == pytest.approx([2 * raw[0], 1.0])  # of one cell and both together
     assert [first["separated"], second["separated"]] == [True, False]
-    assert second["detectable"] == pytest.approx(stats.detectable_rate_difference(40, 0.1, 0.025), nan_ok=True) or (
-        second["detectable"] == pytest.approx(0.3, abs=0.1)  # more discordance than was seen
-    )
+    assert second["detectable"] == pytest.approx(smallest_rate_difference(40, 0.1, 0.05 / 3))
     pooled = stats.pooled(
         [
             stats.PairedTest(40, 0, 15, "mcnemar_exact", 0, 0, 0, 0),
             stats.PairedTest(40, 1, 3, "mcnemar_exact", 0, 0, 0, 0),
         ]
     )
-    assert whole["pooled"]["p_value"] == pytest.approx(pooled.p_value)
+    assert whole["pooled"]["p_value_raw"] == pytest.approx(pooled.p_value)
+    assert whole["pooled"]["p_value"] == pytest.approx(max(2 * min(raw[0], pooled.p_value), raw[0], pooled.p_value))
+    assert whole["pooled"]["detectable"] == pytest.approx(smallest_rate_difference(80, (15 + 4) / 80, 0.025))
     assert [whole["pooled"][key] for key in ("n10", "n01", "n_pairs", "n_cells")] == [18, 1, 80, 2]
     assert [whole["pooled"][key] for key in ("estimate", "low", "high")] == pytest.approx(pooled[7:10])
     low, high = stats.tango(15, 0, 40)[1:3]
     out = flat(bench("results", "one", "two").out)
-    assert f"m = 20 one is better than two: +0.375 success [{low:+.3f}, {high:+.3f}], 40 pairs" in out
-    assert "m = 40 not separated: +0.050 success" in out
+    assert f"m = 20 one is better than two: success higher by 0.375 [{low:.3f}, {high:.3f}], 40 pairs" in out
+    assert "m = 40 not separated: one minus two is +0.050 success [" in out
     assert "40 pairs show differences above" in out
-    assert "together one is better than two: +0.212 success on average" in out
+    assert "together one is better than two: success higher by 0.212 on average [" in out
     assert "80 pairs in 2 problem cells" in out
-    assert "adjusted over the 2 problem cells" in out
+    assert "adjusted over the 2 comparisons printed here that can be told apart" in out
 
 
 def test_the_sentence_begins_with_the_better_one(store, bench):
     store("results", {"one": outcomes("0" * 30), "two": outcomes("1" * 20 + "0" * 10)})
     found, _ = cells(bench, "results", "one", "two")
     assert found[20]["difference"] == pytest.approx(-2 / 3)
-    assert found[20]["words"].startswith("two is better than one: +0.667 success [")
+    assert found[20]["words"].startswith("two is better than one: success higher by 0.667 [")
     assert found[20]["verdict"] == "b is better"
 
 
@@ -199,7 +200,7 @@ def test_what_many_pairs_would_show_is_what_power_says(store, bench):
     smallest = stats.detectable_rate_difference(400, 0.5, 0.05)
     assert found[20]["detectable"] == pytest.approx(smallest)
     words = found[20]["words"]
-    assert words.startswith("not separated: +0.000 success [")
+    assert words.startswith("not separated: one minus two is +0.000 success [")
     assert words.endswith(f"400 pairs show differences above {smallest:.3f}")
 
 
@@ -216,14 +217,14 @@ def test_errors_are_compared_by_ranks_and_told_in_their_own_unit(store, bench):
     )
     found, _ = cells(bench, "results", "one", "two", "--metric", "error")
     assert found[20]["test"] == "wilcoxon"
-    assert found[20]["words"].startswith("two is better than one: -0.0")
+    assert found[20]["words"].startswith("two is better than one: error lower by 0.0")
     found, _ = cells(bench, "results", "one", "three", "--metric", "error")
     differences = errors - (errors + 0)
     assert differences.size == 60
     assert found[20]["detectable"] == pytest.approx(0.01 * stats.detectable_shift(60), rel=0.3)
     out = flat(bench("results", "one", "three", "--metric", "error").out)
     assert "Wilcoxon signed-rank test" in out
-    assert "better: one" in out
+    assert "won by A" in out
 
 
 def test_failures_count_and_are_told(store, bench):
@@ -255,7 +256,7 @@ def test_other_data_is_no_pair(store, bench):
     assert found[20]["low"] == pytest.approx(p - q - np.hypot(p - p_low, q_high - q))
     assert found[20]["high"] == pytest.approx(p - q + np.hypot(p_high - p, q - q_low))
     out = flat(bench("results", "one", "two").out)
-    assert "one is better than two: +0.833 success" in out
+    assert "one is better than two: success higher by 0.833 [" in out
     assert "unpaired (30 and 30 trials on different data)" in out
     assert "the two labels saw different data there" in out
 
@@ -300,6 +301,101 @@ def test_what_the_user_can_put_right(store, bench, arguments, message):
     assert outcome.err.startswith(f"error: {message}")
 
 
+def test_a_mean_says_nothing_of_failures_so_they_are_compared(store, bench):
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=40)
+    better = [*scores[:20] + 0.5, *["error"] * 20]
+    store("results", {"one": list(scores), "two": better}, metrics=("score", "error"), value="score")
+    found, _ = cells(bench, "results", "one", "two")
+    found = found[20]
+    assert (found["separated"], found["verdict"]) == (True, "not separated")  # it fails in half of the trials
+    assert found["finished"]["p_value_raw"] == pytest.approx(binomtest(20, 20).pvalue)
+    assert (found["finished"]["difference"], found["finished"]["separated"]) == (0.5, True)
+    assert found["words"].startswith("not separated: one minus two is -0.500 score [")
+    assert found["words"].endswith(
+        "failed: one 0 of 40, two 20 of 40: two finishes significantly less often, so that it is not called better"
+    )
+    assert "m = 20, finished 1.000 0.500 +0.500 20 0 40" in flat(bench("results", "one", "two").out)
+    # One failure is told, and is no objection.
+    store(
+        "few",
+        {"one": list(scores), "two": [*better[:20], *scores[20:39] + 0.5, "error"]},
+        metrics=("score", "error"),
+        value="score",
+    )
+    (found,) = cells(bench, "few", "one", "two")[0].values()
+    assert found["words"].startswith(
+        "two is better than one: score higher by 0.500 [0.500, 0.500], 39 pairs; failed: one 0"
+    )
+
+
+def test_sentence_and_number_do_not_disagree(store, bench):
+    # One is better in 40 of 100 pairs, two in none: the median difference is 0, and Wilcoxon's test sure.
+    errors = np.linspace(0.2, 0.4, 100)
+    store("results", {"one": list(errors - 0.01 * (np.arange(100) < 40)), "two": list(errors)})
+    found, _ = cells(bench, "results", "one", "two", "--metric", "error")
+    found = found[20]
+    share = stats.tango(40, 0, 100)
+    low, high = (100 * (1 + end) / 2 for end in share[1:3])
+    assert (found["difference"], found["verdict"]) == (0.0, "a is better")
+    assert found["improvement"] == pytest.approx({"estimate": 0.7, "low": low / 100, "high": high / 100})
+    share = f"(70.0 % [{low:.1f} %, {high:.1f} %], ties as half)"
+    assert found["words"] == f"one is better than two: the smaller error in 40 of 100 pairs {share}"
+    assert " 70.0 % " in bench("results", "one", "two", "--metric", "error").out
+    # Two is better in 60 pairs by little, one in 40 by much: ranks speak for one.
+    steps = np.where(np.arange(100) < 40, -0.1 - np.arange(100) / 1e4, 0.0001)
+    store("much", {"one": list(errors + steps), "two": list(errors)})
+    words = cells(bench, "much", "one", "two", "--metric", "error")[0][20]["words"]
+    assert words.startswith("one is better than two: the smaller error in only 40 of 100 pairs (40.0 % [")
+    assert "but by more than where it is the other way round" in words
+    out = flat(bench("much", "two", "one", "--metric", "error").out)
+    assert "one is better than two: the smaller error in only 40 of 100" in out  # whoever comes first
+
+
+def test_one_orientation_of_all_numbers(store, bench):
+    one = {20: outcomes("1" * 30 + "0" * 10), 40: outcomes("0" * 20 + "1" * 20), 80: outcomes("10" * 20)}
+    two = {20: outcomes("1" * 15 + "0" * 25), 40: outcomes("1" * 40), 80: outcomes("10" * 19 + "01")}
+    store("results", {"one": one, "two": two})
+    found, _ = cells(bench, "results", "one", "two")
+    assert [found[m]["difference"] for m in (20, 40, 80)] == pytest.approx([0.375, -0.5, 0.0])
+    low, high = stats.tango(0, 20, 40)[1:3]
+    assert found[40]["words"] == f"two is better than one: success higher by 0.500 [{-high:.3f}, {-low:.3f}], 40 pairs"
+    mirrored, _ = cells(bench, "results", "two", "one")
+    for m in (20, 40):
+        assert mirrored[m]["words"] == found[m]["words"]
+    assert mirrored[80]["words"].startswith("not separated: two minus one is +0.000")
+
+
+def test_together_is_paid_for_in_an_adaptive_suite(store, bench):
+    until = AdaptiveTrials(max=100, until=UntilEntry(decided=["one", "two"]))
+    one = {m: outcomes("1" * 30 + "0" * 20) for m in (20, 40)}
+    two = {m: outcomes("1" * 10 + "0" * 40) for m in (20, 40)}
+    store("results", {"one": one, "two": two}, trials=until)
+    _, whole = cells(bench, "results", "one", "two")
+    cell = stats.tango(20, 0, 50, 1 - 0.05 / 2 / 2)  # two cells of two looks
+    pooled = whole["pooled"]
+    assert [pooled[key] for key in ("estimate", "low", "high")] == pytest.approx(cell[:3])
+    assert pooled["test"] == "Bonferroni"
+    assert pooled["detectable"] is None
+    p_value = pooled["p_value_raw"]
+    assert stats.tango(20, 0, 50, 1 - 1.01 * p_value / 4).low > 0 > stats.tango(20, 0, 50, 1 - 0.99 * p_value / 4).low
+    smallest = 2 * binomtest(20, 20).pvalue  # two looks
+    assert pooled["p_value"] == pytest.approx(max(p_value, 3 * smallest))
+    assert "each paid for over all cells and looks" in flat(bench("results", "one", "two").out)
+
+
+def test_all_that_is_printed_is_one_family(store, bench):
+    lost = outcomes("1" * 13 + "0" * 4 + "1" * 20), outcomes("0" * 13 + "1" * 4 + "1" * 20)
+    raw = binomtest(4, 17).pvalue  # 0.049: enough for one comparison, and not for three
+    store("results", {"one": lost[0], "two": lost[1]})
+    assert cells(bench, "results", "one", "two")[0][20]["separated"] is True
+    for suite in ("t", "u"):
+        store("results", {"one": outcomes("10" * 18), "two": outcomes("01" * 18)}, suite=suite)
+    first, *_ = json.loads(bench("results", "one", "two", "--json").out)
+    assert first["cells"][0]["p_value"] == pytest.approx(3 * raw)
+    assert first["cells"][0]["verdict"] == "not separated"
+
+
 # ---- two runs --------------------------------------------------------------------------------------------------------
 
 
@@ -308,9 +404,7 @@ def test_the_same_numbers_are_identical(store, bench):
     store("a", labels)
     store("b", labels, columns={"method_digest": pl.lit("other code")})
     out = bench("a", "b").out
-    assert "one: identical in 2 problem cells: 8 of 8 trials give the same numbers" in out
-    assert "4 identical" in out
-    assert "failed trials: one 1 of 8 -> 1 of 8" in out
+    assert out == "identical: all 16 trials of 2 labels in 2 problem cells give the same numbers\n"
 
 
 def test_a_worse_run_is_told_and_ends_with_1(store, bench):
@@ -322,11 +416,12 @@ def test_a_worse_run_is_told_and_ends_with_1(store, bench):
     assert f"gaussian_mean m = 20 one: {words}" in out
     assert "gaussian_mean m = 20 two: not separated: success 1.000 -> 0.975, -0.025 [" in out
     assert "39 of 40 trials give the same numbers" in out
-    assert out.endswith("1 worse, 1 not separated")
+    assert out.startswith("1 worse, 1 not separated first: a second: b")
     found = json.loads(bench("a", "b", "--json", code=1).out)
     one, two = found["comparisons"]
     assert (one["verdict"], one["words"], one["n_worse"], one["n_better"]) == ("worse", words, 16, 0)
-    assert one["p_value"] == pytest.approx(2 * binomtest(16, 16).pvalue)  # Holm over both labels
+    assert one["p_value"] == pytest.approx(binomtest(16, 16).pvalue)  # one lost trial of two shows nothing
+    assert two["p_value"] == 1.0
     assert (one["first"]["estimate"], one["second"]["estimate"], two["identical"]) == (0.75, 0.35, 39)
     assert found["worse"] == 1
     assert "better: success 0.350 -> 0.750, +0.400" in flat(bench("b", "a").out)
@@ -341,6 +436,64 @@ def test_another_seed_is_compared_unpaired(store, bench):
     assert "unpaired (40 and 40 trials on different data)" in flat(bench("a", "b", code=1).out)
     (one,) = json.loads(bench("a", "b", "--metric", "error", "--json", code=1).out)["comparisons"]
     assert one["test"] == "mann_whitney"
+
+
+def test_identical_cells_cost_nothing(store, bench):
+    same = {20 + i: outcomes("10") for i in range(96)}
+    store("a", {"one": {10: outcomes("1" * 16 + "0" * 4), **same}})
+    store("b", {"one": {10: outcomes("0" * 16 + "1" * 4), **same}})
+    found = json.loads(bench("a", "b", "--json", code=1).out)
+    (worse,) = [each for each in found["comparisons"] if each["verdict"] == "worse"]
+    assert (worse["n_worse"], worse["n_better"]) == (16, 4)
+    assert worse["p_value"] == pytest.approx(binomtest(4, 20).pvalue)  # 0.012; times 97 it were none
+    assert "Holm-adjusted over the one comparison that can be told apart" in flat(bench("a", "b", code=1).out)
+
+
+def test_few_values_are_never_worse(store, bench):
+    for n in (5, 6):
+        values = np.linspace(0.1, 0.2, n)
+        store(f"a{n}", {"one": list(values)})
+        store(f"b{n}", {"one": list(values + 1)}, seed=7)
+        store(f"c{n}", {"one": list(values + 1)})
+    few = json.loads(bench("a5", "b5", "--metric", "error", "--json").out)["comparisons"][0]
+    assert few["p_value_raw"] < 0.05
+    assert (few["verdict"], few["p_value"]) == ("not separated", 1.0)
+    enough = json.loads(bench("a6", "b6", "--metric", "error", "--json", code=1).out)["comparisons"][0]
+    assert (enough["verdict"], enough["p_value"]) == ("worse", pytest.approx(2 / 924))
+    bench("a5", "c5", "--metric", "error")
+    bench("a6", "c6", "--metric", "error", code=1)
+
+
+def test_means_without_spread_are_never_worse(store, bench):
+    common = {"metrics": ("score", "error"), "value": "score"}
+    store("a", {"one": [0.1 + 0.2] * 9}, **common)
+    store("b", {"one": [0.25] * 9}, seed=7, **common)
+    (one,) = json.loads(bench("a", "b", "--json").out)["comparisons"]
+    assert (one["test"], one["p_value"], one["verdict"]) == ("welch", 1.0, "not separated")
+
+
+def test_independent_sides_pay_for_their_looks(store, bench):
+    until = AdaptiveTrials(max=100, until=UntilEntry(half_width=0.1))
+    store("a", {"one": outcomes("1" * 40 + "0" * 10)}, trials=until)
+    store("b", {"one": outcomes("1" * 10 + "0" * 40)}, trials=until, seed=7)
+    (one,) = json.loads(bench("a", "b", "--json", code=1).out)["comparisons"]
+
+    def ends(error):  # each of two sides, at each of two looks
+        p, q = (stats.clopper_pearson(k, 50, 1 - error / 2 / 2) for k in (10, 40))
+        return p.low - q.high, p.high - q.low
+
+    assert (one["looks"], one["test"], one["verdict"]) == (2, "interval", "worse")
+    assert [one["low"], one["high"]] == pytest.approx(ends(0.05))
+    assert ends(1.01 * one["p_value_raw"])[1] < 0 < ends(0.99 * one["p_value_raw"])[1]
+
+
+def test_long_labels_are_not_cut(store, bench):
+    names = ["a-label-of-some-length-tuned", "another-label-of-some-length"]
+    store("results", {names[0]: outcomes("1" * 9), names[1]: outcomes("0" * 9)})
+    out = bench("results", *names).out
+    assert "…" not in out
+    assert f"A: {names[0]}, B: {names[1]}" in out
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_other_code_and_another_version_are_compared_all_the_same(store, bench):
@@ -364,6 +517,7 @@ def test_what_only_one_has_is_told(store, bench):
     assert "only in the first: s: two, one (m = 40)" in out
     assert "only in the second: s: three" in out
     assert "only in the second: t: four" in out
+    assert "does not affect the exit code" in out
     bench("a", "b/t", code=2)
 
 
@@ -375,6 +529,15 @@ def test_other_settings_and_times_on_the_same_machine_are_told(store, bench):
     assert "other settings of one: lr 0.1 -> 0.3" in out
     assert "seconds per trial on abacus, PyTorch ?: one 2 -> 3" in out
     assert "seconds" not in bench("a", "c").out
+    store("d", {"one": outcomes("10")}, columns={"seconds": pl.lit(2.3)})  # 15 % more are not told
+    assert "seconds per" not in bench("a", "d").out
+    store("e", {"one": outcomes("11")}, lr=0.2, columns={"seconds": pl.lit(3.0)})
+    out = bench("a", "e").out.splitlines()  # of identical runs, too
+    assert out[0].startswith("identical: all 2 trials")
+    assert [line.strip() for line in out[2:]] == [
+        "other settings of one: lr 0.1 -> 0.2",
+        "seconds per trial on abacus, PyTorch ?: one 2 -> 3",
+    ]
 
 
 def test_failures_that_no_mean_shows_make_it_worse(store, bench, checkout):
@@ -394,7 +557,7 @@ def test_failures_that_no_mean_shows_make_it_worse(store, bench, checkout):
 
 def test_nothing_is_obeyed_by_the_terminal(store, bench, checkout):
     store("a", {"one": outcomes("11")})
-    shutil.copytree(checkout / "a", checkout / "b\x1b[31m")
+    store("b\x1b[31m", {"one": outcomes("10")})
     out = bench("a", "b\x1b[31m").out
     assert "\x1b" not in out
     assert "b\\x1b[31m" in out

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from bench_core import stats
+from bench_core.cli.power import about
 from bench_core.plan import make_plan
 from bench_core.planning_power import smallest_rate_difference, spread_of
 from bench_core.suite import load_suite
@@ -108,7 +109,9 @@ def test_without_results_three_cases_are_shown(bench):
     least = stats.detectable_rate_difference(400, 0.3, ALPHA)
     assert any(line.split()[:3] == ["one,", "two", "400"] and f"{least:.3f}" in line for line in out.splitlines())
     assert "three, tuned with each" in out
-    assert "p ≤ 5 %/12 = 0.0042" in flat(out)
+    assert "At 5 % shared among the 12 comparisons of the table" in flat(out)
+    assert "(p ≤ 0.0042)" in flat(out)
+    assert "5 %/" not in out
     assert "the smaller of their two numbers" in flat(out)
     assert max(map(len, out.splitlines())) <= 100
 
@@ -129,7 +132,7 @@ def test_stored_trials_of_another_seed_tell_the_discordance(bench, pilot):
     assert whole["pilot"].endswith("-s3-cpu")
     assert found["one", "two", 40]["stored"] == 0
     out = bench("planned").out
-    (line,) = [line for line in out.splitlines() if "one – two" in line]
+    (line,) = [line for line in out.splitlines() if line.strip().startswith("one – two")]
     assert line.split()[-2:] == [
         f"{scenario['smallest']:.3f}",
         f"~{found['one', 'two', 40]['scenarios'][1]['smallest']:.3f}",
@@ -137,6 +140,61 @@ def test_stored_trials_of_another_seed_tell_the_discordance(bench, pilot):
     assert "5 pairs never run" in out
     assert "(here in 10 % to 10 % of the trials)" in flat(out)
     assert pairs(bench, "--results", "elsewhere")[1]["pilot"] is None
+
+
+def test_the_last_sentence_says_it_all(bench, pilot):
+    least = [
+        stats.detectable_rate_difference(400, 0.1, ALPHA),
+        stats.detectable_rate_difference(100, 0.5, ALPHA),
+    ]
+    out = flat(bench("planned").out)
+    words = (
+        f"differences in success of about {about(least[0])} (m = 20, 10 % discordant, 400 trials) to "
+        f"{about(least[1])} (m = 20, 50 % discordant, 100 trials) show"
+    )
+    assert words.replace("m = 20, ", "") in out.replace("m = 20, ", "")
+    assert "With the planned trials, " in out
+    pilot({"one": [0.1] * 30 + [0.9] * 20, "two": [0.1] * 25 + [0.9] * 25})
+    assert f"of about {about(least[0])} (m = 20, one – two) to" in flat(bench("planned").out)
+    out = flat(bench("planned", "--difference", "0.05").out)
+    found = json.loads(bench("planned", "--difference", "0.05", "--json").out)["pairs"]
+    sure = sum(all(s["trials"] and s["trials"] <= p["trials"] for s in _counted(p)) for p in found)
+    assert f"The planned trials find such a difference in {sure} of the 12 comparisons" in out
+
+
+def _counted(pair):
+    return pair["scenarios"][:1] if pair["stored"] else pair["scenarios"]
+
+
+def test_sizes_in_words():
+    assert [about(each) for each in (0.0634, 0.1523, 0.0149, 0.98, 2345.4)] == ["0.06", "0.15", "0.015", "1", "2345"]
+
+
+def test_more_discordance_than_was_seen_is_disclosed(bench, pilot):
+    pilot({"one": [0.1] * 30 + [0.9] * 20, "two": [0.1] * 30 + [0.9] * 20})  # which never disagree
+    (scenario,) = pairs(bench)[0]["one", "two", 20]["scenarios"]
+    assert (scenario["discordance"], scenario["raised"]) == (0.0, True)
+    assert stats.mcnemar_power(400, scenario["smallest"], 0.0, ALPHA) >= 0.8
+    out = bench("planned").out
+    assert f"{scenario['smallest']:.3f}^" in out
+    assert "^: more than how often exactly one of the two succeeds" in flat(out)
+    assert pairs(bench)[0]["one", "two", 40]["scenarios"][2]["raised"] is False
+
+
+def test_many_pairs_of_labels_share_a_line(bench, pilot, checkout):
+    labels = [f"label{i}" for i in range(7)]  # 21 pairs
+    suite = SUITE.format(trials=400).split("methods:")[0] + "methods:\n"
+    suite += "".join(
+        f"  - {{name: mle, label: {label}, params: {{iterations: {i + 1}}}}}\n" for i, label in enumerate(labels)
+    )
+    suite += "metrics: [success, error]\nreport: {metric: success, x: m}\n"
+    (checkout / "suites" / "planned.yaml").write_text(suite, encoding="utf-8")
+    pilot({label: [0.1] * (5 * i) + [0.9] * (50 - 5 * i) for i, label in enumerate(labels)})
+    out = bench("planned").out
+    assert len([line for line in out.splitlines() if line.strip().startswith("label") and " – label" in line]) == 11
+    assert "10 more pairs" in out
+    assert "--json has all" in out
+    assert len(pairs(bench)[0]) == 42
 
 
 def test_trials_for_a_difference(bench, pilot):
@@ -168,7 +226,7 @@ def test_looks_share_the_level(bench, checkout):
     out = flat(bench("planned").out)
     assert "at most 200 of one, two" in out
     assert "Looks: after 50, 100, 200 trials" in out
-    assert "5 %/36" in out
+    assert "the 12 comparisons of the table (all pairs of labels of 2 problem cells) and the 3 looks" in out
 
 
 def test_errors_are_in_standard_deviations_or_in_their_unit(bench, pilot):
@@ -196,6 +254,8 @@ def test_the_spread_of_failures_is_none():
     inf = float("inf")
     assert spread_of(np.array([1.0, inf, inf, inf]), np.array([0.5, 1.0, 1.0, 1.0]), "skewed") is None
     assert spread_of(np.array([1.0, 2.0]), np.array([1.0, 2.0]), "mean") is None
+    tenths = np.arange(9) / 10
+    assert spread_of(tenths + 0.5, tenths, "mean") is None  # it is rounding
     assert spread_of(np.array([1.0, 2.0, 4.0]), np.zeros(3), "mean") == pytest.approx(np.std([1, 2, 4], ddof=1))
 
 

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from bench_core.stats import PairedTest, Pooled, mcnemar_exact, permutation, pooled, separated, tango, wilcoxon
+from bench_core.stats import (
+    PairedTest,
+    Pooled,
+    mcnemar_exact,
+    permutation,
+    pooled,
+    pooled_path,
+    separated,
+    tango,
+    wilcoxon,
+)
 
 
 def cell(n10: int, n01: int, n: int) -> PairedTest:
@@ -119,3 +129,35 @@ def test_the_interval_covers_and_the_test_keeps_its_size() -> None:
     allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 700)
     assert missed / 700 <= allowed
     assert wrong / 700 <= allowed
+
+
+def test_a_path_pays_for_all_cells_and_looks() -> None:
+    cells = [cell(14, 2, 40), cell(30, 20, 100), cell(0, 0, 0)]
+    for level in (0.8, 0.95):
+        found = pooled_path(cells, 5, level)
+        parts = [tango(w, v, n, 1 - (1 - level) / 10) for n, w, v in ((40, 14, 2), (100, 30, 20))]
+        for end in ("estimate", "low", "high"):
+            assert getattr(found, end) == pytest.approx(np.mean([getattr(part, end) for part in parts]))
+        assert (found.n_cells, found.n10, found.n01, found.favours) == (2, 44, 22, "a")
+    for factor in (0.99, 1.01):
+        low = pooled_path(cells, 5, 1 - factor * found.p_value).low
+        assert (low > 0) == (factor > 1)
+    assert pooled_path([cell(5, 5, 50)], 3).p_value == 1.0
+    assert pooled_path([cell(0, 0, 0)], 3)[5] == 1.0
+    mirrored = pooled_path([cell(v, w, n) for n, w, v in ((40, 14, 2), (100, 30, 20))], 5)
+    assert mirrored.p_value == pytest.approx(found.p_value)
+    assert (mirrored.low, mirrored.favours) == (pytest.approx(-found.high), "b")
+
+
+def test_stopping_on_a_lead_errs_within_the_level() -> None:
+    """Equal labels; each of eight cells stops at the first look at which a leads, with three looks."""
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(300):
+        cells = []
+        for _ in range(8):
+            steps = rng.choice([-1, 1], 200)
+            n = next((n for n in (50, 100) if steps[:n].sum() > 0.1 * n), 200)
+            cells.append(cell(int((steps[:n] > 0).sum()), int((steps[:n] < 0).sum()), n))
+        wrong += pooled_path(cells, 3).p_value <= 0.05
+    assert wrong <= 15
