@@ -98,16 +98,19 @@ def find_rows(results: Path, trial_id: str, others: Sequence[Run] = ()) -> list[
     damage = Damage()
     total, damaged = 0, 0
     found: list[tuple[Run, Row]] = []
-    for run in (*_runs(results, others), *others):
+    own = _runs(results, others)
+    for run in (*own, *others):
         rows = run.rows(damage)
-        total, damaged = total + len(rows), damaged + len(damage.files)
+        total += len(rows) if run in own else 0
+        damaged += len(damage.files)
         same = rows.filter(pl.col("trial_id") == trial_id).reverse()
         found += [(run, _known(row)) for row in same.iter_rows(named=True)]
     if found:
         return found
     unread = f" ({damaged} files of rows are damaged and were not read)" if damaged else ""
+    elsewhere = ", nor among the reference results" if others else ""
     raise BenchError(
-        f"no trial {trial_id!r} is among the {total} that {results} holds{unread}; "
+        f"no trial {trial_id!r} is among the {total} that {results} holds{unread}{elsewhere}; "
         "`bench export` writes the ids of all trials"
     )
 

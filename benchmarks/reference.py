@@ -85,7 +85,8 @@ def block(suite: Suite, plugins: Plugins, run: Run, target: Run) -> None:
     lacking = {cell.label: len(gap) for i, cell in enumerate(plan.cells) if (gap := done.missing(i))}
     size = sum(path.stat().st_size for path in target.folder.rglob("*") if path.is_file()) / 1e6
     print(
-        f"{target.folder}: {len(rows)} trials, {size:.2f} MB" + (f"; lacking, per label: {lacking}" if lacking else "")
+        f"{suite.name}, seed {run.seed}: {len(rows)} trials, {size:.2f} MB"
+        + (f"; lacking, per label: {lacking}" if lacking else "")
     )
 
 

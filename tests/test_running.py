@@ -82,7 +82,8 @@ def _wait_for_parts(folder: Path, process: subprocess.Popen, parts: int) -> None
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+# Random kills of the same kind are in tests/faults/test_kills.py.
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(folder, undisturbed, stop, bench, exported):
     for parts in (1, 4):
         process = start(folder, "run", "toy.yaml")

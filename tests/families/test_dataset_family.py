@@ -47,7 +47,7 @@ def test_the_family_runs_from_suite_to_table_through_public_doors_only(run):
     small = rows.filter(pl.col("label") == "small")
     assert fitted["metric.toy_log_likelihood"].mean() > small["metric.toy_log_likelihood"].mean()
     assert set(fitted["budget.gradient_steps"]) == {200}
-    assert "Mean with Student's t interval (95 %)." in table
+    assert "Student's t interval" in " ".join(table.split())
     assert "≠" in table  # the small one spends fewer steps
     skipped = rows.filter(pl.col("label") == "mle")
     assert skipped["status"].to_list() == ["skipped", "skipped"]

@@ -97,7 +97,7 @@ def other(killed, tmp_path: Path):
     return other
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_random_moments_loses_nothing(killed, other, kills):
     hits = 0
     while hits < kills:
