@@ -82,6 +82,11 @@ class Sample:
         known = self.rows["data_digest"]
         return known.hash(seed=0).set(known.is_null(), 0).to_numpy()
 
+    @property
+    def seeds(self) -> set[int]:
+        """Root seeds of the trials: one, as a rule."""
+        return set(self.rows["seed"]) if "seed" in self.rows.columns else set()
+
     def first(self, trials: int) -> Sample:
         """Return the trials whose repeat is below ``trials``."""
         kept = int((self.rows["repeat"] < trials).sum())
@@ -92,14 +97,16 @@ class Sample:
 def paired(a: Sample, b: Sample, metric: str) -> tuple[Values, Values]:
     """Return the values of two cells on the trials that both have, on the same data, shape ``(n_pairs,)`` each.
 
-    Trials that failed before their data were digested count: their data follow from the same stream. Trials without a
-    value (NaN: a failure under a metric that is a mean) do not.
+    Trials that failed before their data were digested count, provided that the root seed is the same: their data follow
+    from the same stream. Trials without a value (NaN: a failure under a metric that is a mean) do not.
     """
     left, right, seen, seen_b = a.values[metric], b.values[metric], a.digests, b.digests
     if not np.array_equal(a.repeats, b.repeats):
         _, first, second = np.intersect1d(a.repeats, b.repeats, assume_unique=True, return_indices=True)
         left, right, seen, seen_b = left[first], right[second], seen[first], seen_b[second]
-    kept = ((seen == seen_b) | (seen == 0) | (seen_b == 0)) & ~np.isnan(left) & ~np.isnan(right)
+    unknown = (seen == 0) | (seen_b == 0)
+    same = (seen == seen_b) & ~unknown | (unknown if a.seeds == b.seeds else False)
+    kept = same & ~np.isnan(left) & ~np.isnan(right)
     return left[kept], right[kept]
 
 

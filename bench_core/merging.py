@@ -39,9 +39,14 @@ def merge(parts: Sequence[Results], plugins: Plugins, *, mix: bool = False) -> R
         BenchError: seeds, versions, data, labels' parameters or dtypes differ, and not ``mix``.
     """
     first, *others = parts
+    versions = [_versions(part) for part in parts]
     merged, conflicts, notes = first, list[_Conflict](), list[str]()
     for number, part in enumerate(others, 2):
-        found = [conflict for earlier in parts[: number - 1] for conflict in _conflicts(earlier, part)]
+        found = [
+            conflict
+            for earlier, declared in zip(parts[: number - 1], versions, strict=False)
+            for conflict in _conflicts(earlier, declared, part, versions[number - 1])
+        ]
         conflicts += found
         # What differs between whole folders, and not in single labels, sets all labels of the folder apart.
         apart = set(part.plan.labels) if any(not each.label for each in found) else {each.label for each in found}
@@ -71,7 +76,11 @@ class _Conflict:
     text: str
 
 
-def _conflicts(first: Results, other: Results) -> Iterator[_Conflict]:
+_Versions = dict[tuple[str, str], set[str]]
+"""(``method`` or ``problem``, its name) -> the versions that stored rows declare."""
+
+
+def _conflicts(first: Results, mine: _Versions, other: Results, theirs: _Versions) -> Iterator[_Conflict]:
     """Yield why trials of ``other`` do not belong beside those of ``first``."""
     a, b = first.plan, other.plan
     where = f"in {first.folder}", f"in {other.folder}"
@@ -80,7 +89,6 @@ def _conflicts(first: Results, other: Results) -> Iterator[_Conflict]:
         return
     if lacking := set(a.suite.metrics) - set(b.suite.metrics):
         yield _Conflict("", f"{', '.join(sorted(lacking))} is measured {where[0]} and not {where[1]}")
-    mine, theirs = _versions(first), _versions(other)
     for kind, name in sorted(mine.keys() & theirs.keys()):
         if not mine[kind, name] & theirs[kind, name]:  # a folder may hold rows of older versions, too
             labels = [label for label, method in b.labels.items() if method == name] if kind == "method" else [""]
@@ -100,9 +108,8 @@ def _conflicts(first: Results, other: Results) -> Iterator[_Conflict]:
     yield from _other_data(first, other)
 
 
-def _versions(results: Results) -> dict[tuple[str, str], set[str]]:
-    """Return (``method`` or ``problem``, its name) -> the versions that stored rows declare."""
-    found: dict[tuple[str, str], set[str]] = {}
+def _versions(results: Results) -> _Versions:
+    found: _Versions = {}
     for kind, name, version in Run(results.folder).versions() if results.folder else ():
         found.setdefault((kind, name), set()).add(version)
     return found

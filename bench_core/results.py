@@ -184,7 +184,7 @@ def stored(
         selections = select(trying, tried, {name: plugins.metrics.get(name) for name in suite.metrics})
         plan = make_plan(suite, plugins, device=device, chosen=_chosen(selections))
     answered = _answered(plan, plugins, rows, others)
-    deciding = _deciding(plan, answered.frame)
+    deciding = _deciding(plan, answered.frame) if suite.until else answered.frame
     coming = plan.labels if labels is None else labels
     environments: dict[str, Any] = {}
     for each in (*reference, *([run] if run else [])):
@@ -221,7 +221,10 @@ class _Answered:
 def _answered(plan: Plan, plugins: Plugins, rows: pl.DataFrame, others: Sequence[pl.DataFrame]) -> _Answered:
     """Return the rows that answer the trials of ``plan``; those in ``others`` where ``rows`` has none for a cell."""
     frame, stale = match(plan, plugins, rows)
-    frames = [frame.with_columns(reference=pl.lit(value=False))]
+    frame = frame.with_columns(reference=pl.lit(value=False))
+    if not others:
+        return _Answered(frame, stale, ())
+    frames = [frame]
     older: set[str] = set()
     for other in others:
         found, _ = match(plan, plugins, other, any_code=True)
@@ -232,7 +235,7 @@ def _answered(plan: Plan, plugins: Plugins, rows: pl.DataFrame, others: Sequence
                 older.add(label)
         frames.append(found.with_columns(reference=pl.lit(value=True)))
     together = pl.concat(frames, how="diagonal").unique(["cell", "repeat"], keep="first").sort("cell", "repeat")
-    return _Answered(together if others else frames[0], stale, tuple(sorted(older)))
+    return _Answered(together, stale, tuple(sorted(older)))
 
 
 def _chosen(selections: Sequence[Selection]) -> dict[str, Mapping[str, Any]]:
@@ -252,7 +255,7 @@ def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame, *, any_code: bool = 
         pl.col("wanted_problem")
     )
     current = pl.lit(any_code) | current
-    stale = rows[found.filter(~current)["at"]]["trial_id"].n_unique()
+    stale = rows["trial_id"][found.filter(~current)["at"]].n_unique()
     # The newest row of a trial counts: --retry-failed appends and never rewrites.
     usable = found.filter(current).select("at", "cell", "label", "repeat").unique(["cell", "repeat"], keep="last")
     usable = usable.sort("cell", "repeat")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from bench_core.errors import BenchError
 from bench_core.execute.worker import one_thread
 from bench_core.plan import Cell, make_plan
 from bench_core.plugins import PATH_VARIABLE, Plugins, PluginSources, load_plugins
+from bench_core.store import find_runs
 from bench_core.suite import MethodEntry, ProblemEntry, Suite
 
 REPO = Path(__file__).resolve().parent.parent
@@ -134,3 +136,29 @@ def cli() -> Callable[..., Outcome]:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bench(cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run ``bench ARGUMENTS…`` in this process and check its exit code, 0 unless ``code`` says otherwise."""
+
+    def run(*arguments: str | Path, code: int = 0) -> Outcome:
+        outcome = cli(*arguments)
+        assert outcome.code == code, outcome.err
+        return outcome
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def edited() -> Callable[..., None]:
+    """Change stored rows as another machine, or another day's code, would have written them: ``edited(folder, …)``."""
+
+    def change(folder: Path, **columns: pl.Expr) -> None:
+        (found,) = find_runs(folder)
+        frame = found.rows().with_columns(**columns)
+        for path in found.folder.glob("trials.parquet*"):
+            path.unlink()
+        frame.write_parquet(found.folder / "trials.parquet")
+
+    return change

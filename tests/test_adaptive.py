@@ -158,16 +158,6 @@ def run(bench, *arguments):
     return bench("run", "ad.yaml", "--executor", "inline", *arguments)
 
 
-@pytest.fixture
-def bench(cli):
-    def call(*arguments, code=0):
-        outcome = cli(*arguments)
-        assert outcome.code == code, outcome.err
-        return outcome
-
-    return call
-
-
 def table(bench, *arguments):
     (suite,) = json.loads(bench("report", *arguments, "--format", "json").out)
     return suite

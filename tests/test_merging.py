@@ -31,16 +31,6 @@ def folder(project):
 
 
 @pytest.fixture
-def bench(cli):
-    def call(*arguments, code=0):
-        outcome = cli(*arguments)
-        assert outcome.code == code, outcome.err
-        return outcome
-
-    return call
-
-
-@pytest.fixture
 def run(folder, bench):
     """Run the suite, changed or not, into a folder of results."""
 
@@ -63,15 +53,6 @@ def report(bench):
 
 def rows(found) -> dict[tuple[str, int], int]:
     return {(r["label"], r["problem_params"]["m"]): r["n_attempted"] for r in found["rows"] if r["metric"] == "error"}
-
-
-def edited(folder: Path, **columns: pl.Expr) -> None:
-    """Change stored rows as another machine, or another day's code, would have written them."""
-    (found,) = find_runs(folder)
-    frame = found.rows().with_columns(**columns)
-    for path in found.folder.glob("trials.parquet*"):
-        path.unlink()
-    frame.write_parquet(found.folder / "trials.parquet")
 
 
 def test_labels_of_two_folders_are_compared_trial_by_trial(run, report):
@@ -119,7 +100,9 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("case", CONFLICTS)
-def test_what_is_not_comparable_is_refused_and_told_apart_where_the_user_insists(case, run, report, bench, folder):
+def test_what_is_not_comparable_is_refused_and_told_apart_where_the_user_insists(
+    case, run, report, bench, folder, edited
+):
     arguments, columns, *words = CONFLICTS[case]
     run("a")
     b = run("b", None, *arguments)
@@ -137,6 +120,12 @@ def test_what_is_not_comparable_is_refused_and_told_apart_where_the_user_insists
     text = " ".join(bench("report", "a", "b", "--mix").out.split())
     assert "(2): b/day/" in text
     assert words[0] in text
+
+
+def test_trials_of_other_seeds_are_no_pairs_even_where_they_failed_before_they_saw_data(run, report, edited):
+    for results, seed in (("a", "0"), ("b", "3")):
+        edited(run(results, None, "--seed", seed), data_digest=pl.lit(None, pl.String), status=pl.lit("error"))
+    assert {each["n_pairs"] for each in report("a", "b", mix=True)["comparisons"]} == {0}
 
 
 def test_the_third_folder_is_held_against_the_second_too(run, report, bench):
@@ -181,12 +170,12 @@ def test_a_folder_that_cannot_be_read_is_left_out(run, folder, bench):
 @pytest.mark.parametrize(
     "env", ['{"cpu": null}', '{"cpu": 3}', '{"device": ["a"]}', '{"x": 1e999}', '{"x": "\\ud800"}']
 )
-@pytest.mark.parametrize("format_", ["rich", "csv", "json"])
-def test_a_strange_description_of_a_machine_costs_no_table(run, bench, env, format_):
+def test_a_strange_description_of_a_machine_costs_no_table(run, bench, env):
     (found,) = find_runs(run("a"))
     (key,) = json.loads((found.folder / "env.json").read_text())
     (found.folder / "env.json").write_text(f'{{"{key}": {env}}}')
-    assert "mle" in bench("report", "a", "--format", format_).out
+    for format_ in ("rich", "csv", "json"):
+        assert "mle" in bench("report", "a", "--format", format_).out
 
 
 def test_a_terminal_obeys_nothing_in_a_csv(run, bench):
@@ -211,7 +200,7 @@ def test_another_dtype_in_one_folder_only_is_told(run, bench):
     assert "label mmd computes in float64" in bench("report", "a", "b", code=2).err
 
 
-def test_seconds_of_two_machines_never_share_a_number(run, report):
+def test_seconds_of_two_machines_never_share_a_number(run, report, edited):
     a, b = run("a"), run("b", suite("{name: mmd, params: {iterations: 3}}"))
     (found,) = find_runs(b)
     (env,) = json.loads((found.folder / "env.json").read_text()).values()

@@ -32,16 +32,6 @@ report: {metric: error, x: m}
 
 
 @pytest.fixture
-def bench(cli):
-    def call(*arguments, code=0):
-        outcome = cli(*arguments)
-        assert outcome.code == code, outcome.err
-        return outcome
-
-    return call
-
-
-@pytest.fixture
 def checkout(project, bench, repo):
     """A checkout with the reference results of one suite, as `benchmarks/reference.py` leaves them."""
     folder = project({"pyproject.toml": "[tool.bench]\n", "suites/tiny.yaml": SUITE})
@@ -59,14 +49,6 @@ def table(bench, *arguments):
 
 def run(bench, *arguments):
     return bench("run", "tiny", "--executor", "inline", *arguments)
-
-
-def edited(folder: Path, **columns: pl.Expr) -> None:
-    (found,) = find_runs(folder / "results" / "reference" / "tiny")
-    frame = found.rows().with_columns(**columns)
-    for path in found.folder.glob("trials.parquet*"):
-        path.unlink()
-    frame.write_parquet(found.folder / "trials.parquet")
 
 
 def test_a_method_of_ones_own_is_at_once_compared_with_every_reference_method(checkout, bench):
@@ -105,18 +87,18 @@ def test_another_seed_has_no_reference(checkout, bench):
     assert "Not run yet: mmd, mle-tuned, truth." in out
 
 
-def test_results_of_older_code_of_the_same_version_stand_in_and_say_so(checkout, bench):
-    edited(checkout, method_digest=pl.lit("another"))
+def test_results_of_older_code_of_the_same_version_stand_in_and_say_so(checkout, bench, edited):
+    edited(checkout / "results" / "reference" / "tiny", method_digest=pl.lit("another"))
     out = " ".join(run(bench, "--method", "init").out.split())
     assert "older code of the same declared version: mle-tuned, mmd, truth" in out
     assert table(bench)["mmd"]["n_attempted"] == 12
 
 
-def test_results_of_another_version_do_not_stand_in_and_doctor_says_so(checkout, bench):
+def test_results_of_another_version_do_not_stand_in_and_doctor_says_so(checkout, bench, edited):
     (found,) = find_runs(checkout / "results" / "reference" / "tiny")
     spec = found.rows()["spec"]
     edited(
-        checkout,
+        checkout / "results" / "reference" / "tiny",
         method_version=pl.lit("0"),
         spec=spec.str.replace('"method_version":"1"', '"method_version":"0"', literal=True),
         cell_id=pl.lit(None, pl.String),
@@ -130,9 +112,9 @@ def test_results_of_another_version_do_not_stand_in_and_doctor_says_so(checkout,
     assert any("trials of the suite have no results: mmd, truth, mle-tuned" in each for each in found_problems)
 
 
-def test_doctor_notes_another_source_under_the_same_version(checkout, bench):
+def test_doctor_notes_another_source_under_the_same_version(checkout, bench, edited):
     assert json.loads(bench("doctor", "--json").out)["reference results"] == ["tiny, seed 0: 44 trials"]
-    edited(checkout, method_digest=pl.lit("another"))
+    edited(checkout / "results" / "reference" / "tiny", method_digest=pl.lit("another"))
     (told,) = json.loads(bench("doctor", "--json").out)["reference results"]
     assert "the source of method mmd, or of what scores it, has changed under the same version" in told
 

@@ -20,8 +20,8 @@ title: A toy
 trials: 100
 problems: [{name: gaussian_mean, params: {d: 2, threshold: 0.1}, grid: {m: [20, 40]}}]
 methods:
-  - {name: mmd, params: {iterations: 200}}
-  - {name: wgan, params: {iterations: 200}}
+  - {name: mmd, params: {iterations: 60}}
+  - {name: wgan, params: {iterations: 60}}
   - {name: truth}
 metrics: [success, error]
 report: {metric: success, x: m}

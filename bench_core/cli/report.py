@@ -26,7 +26,10 @@ def report(
         int | None,
         typer.Option(min=1, max=10_000_000, help="Show so many trials of every cell, as far as they are stored."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write here instead of printing.", show_default=False)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write here instead of printing; html: a folder, by default `report`.", show_default=False),
+    ] = None,
     mix: Annotated[
         bool, typer.Option("--mix", help="Show what is not comparable beside each other, as labels of its own.")
     ] = False,

@@ -86,7 +86,7 @@ def _killed_in_the_middle(folder: Path) -> None:
 
 
 def test_a_killed_fit_goes_on_in_the_middle_and_ends_with_the_same_bits(project, run):
-    folder = project({"ring.yaml": SUITE.replace("pause: 0.0", "pause: 0.01")})
+    folder = project({"ring.yaml": SUITE.replace("pause: 0.0", "pause: 0.003")})
     _killed_in_the_middle(folder)
     _, rows = run()
     resumed = rows.filter(pl.col("label") == "toy_mixture")["metric.toy_resumed_from"]
