@@ -16,11 +16,12 @@ from bench_core import NUMERICS_VERSION, stats
 from bench_core.claims.measure import between, of_cell, share_data
 from bench_core.environment import hardware
 from bench_core.errors import BenchError, SuiteError, suggest
-from bench_core.estimates import FAILED, LEVEL, Sample, attempted, compare, estimate, paired, values_of
+from bench_core.estimates import FAILED, LEVEL, Sample, compare, estimate, paired
 from bench_core.metrics import Metric
 from bench_core.planning_power import (
     efficiency_of,
     exists,
+    sample_of,
     smallest_rate_difference,
     smallest_shift,
     spread_of,
@@ -65,7 +66,7 @@ class Side:
     """Hardware -> mean seconds per trial."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrast:
     """Two sides under one metric: ``difference`` is a - b, and ``n10`` counts pairs in which a is better."""
 
@@ -81,23 +82,23 @@ class Contrast:
     b: Side
     paired: bool
     """Whether the two were measured on the same trials; else n_pairs, n01 and n10 are 0."""
-    n_pairs: int
-    n01: int
-    n10: int
+    n_pairs: int = 0
+    n01: int = 0
+    n10: int = 0
     other_data: int
     """Trials of one number that are left out because the two sides saw different data in them."""
     common: int
     """Trials that both sides have, by their number."""
     identical: int
     """Those of them that give the same numbers under every metric."""
-    test: str
-    difference: float
-    low: float
-    high: float
+    test: str = ""
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
     looks: int
-    p_value_raw: float
+    p_value_raw: float = math.nan
     """NaN where nothing could be tested."""
-    favours: Winner
+    favours: Winner = "neither"
     values: int = 0
     """Values behind the test: pairs, or those of the side that has fewer."""
     improvement: Mapping[str, float] | None = None
@@ -270,8 +271,8 @@ def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: M
         if not any(len(side.sample.rows) for (_, name), side in sides.items() if name == label):
             raise BenchError(_nothing(results, label, {s.cell.skipped for (_, n), s in sides.items() if n == label}))
     keys = dict.fromkeys(key for key, _ in sides)
-    both = [(sides[key, a], sides[key, b]) for key in keys if (key, a) in sides and (key, b) in sides]
-    cells = [_with_failures(one, other, metric) for one, other in both]
+    both = [key for key in keys if (key, a) in sides and (key, b) in sides]
+    cells = [_with_failures(sides[key, a], sides[key, b], metric) for key in both]
     return LabelComparison(
         suite=suite.name,
         title=suite.title,
@@ -284,17 +285,15 @@ def compare_labels(results: Results, plugins: Plugins, a: str, b: str, metric: M
         direction=metric.direction,
         x=suite.report.x,
         cells=cells,
-        pooled=_pooled(both, cells, metric),
+        pooled=_pooled(cells),
         older=[label for label in results.older if label in (a, b)],
         stale=results.stale,
     )
 
 
 def _with_failures(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
-    contrast = _contrast(a, b, metric)
-    if metric.kind == "mean" and (a.failed or b.failed):
-        return replace(contrast, finished=_contrast(a.finished(), b.finished(), FINISHED))
-    return contrast
+    contrast, *finished = _contrasts(a, b, metric)
+    return replace(contrast, finished=finished[0]) if finished else contrast
 
 
 def adjusted_labels(told: Sequence[LabelComparison]) -> list[LabelComparison]:
@@ -319,7 +318,7 @@ def _adjusted_pool(each: Pooling, p_value: float, family: int) -> Pooling:
     result = each.result
     # Where the numbers of pairs differ the test, which adds pairs, and the estimate may favour different sides.
     lead = result.estimate - (0.0 if result.estimand == "difference" else 0.5)
-    agreed = result.favours == ("a" if lead > 0 else "b" if lead < 0 else "neither")
+    agreed = result.favours == stats.paired.side(lead)
     detectable = math.nan
     if each.looks == 1:
         pairs, discordance = each.shown
@@ -341,15 +340,14 @@ def _nothing(results: Results, label: str, skipped: Collection[str | None]) -> s
     return f"{suite}: no trial of {label} is stored{stale}; run it first: bench run {suite} --method {label}"
 
 
-def _pooled(both: Sequence[tuple[_Cell, _Cell]], cells: Sequence[Contrast], metric: Metric) -> Pooling | None:
-    tested = [pair for pair, cell in zip(both, cells, strict=True) if cell.paired and cell.n_pairs]
+def _pooled(cells: Sequence[Contrast]) -> Pooling | None:
+    tested = [cell for cell in cells if cell.n_pairs]
     if len(tested) < 2:
         return None
-    looks = max(one.looks for one, _ in tested)
-    tests = [compare(one.sample, other.sample, metric) for one, other in tested]
-    result = stats.pooled(tests, LEVEL) if looks == 1 else stats.pooled_path(tests, looks, LEVEL)
-    pairs = len(tests) ** 2 / math.fsum(1.0 / test.n_pairs for test in tests)
-    discordance = math.fsum((test.n10 + test.n01) / test.n_pairs for test in tests) / len(tests)
+    looks = max(cell.looks for cell in tested)
+    result = stats.pooled(tested, LEVEL) if looks == 1 else stats.pooled_path(tested, looks, LEVEL)
+    pairs = len(tested) ** 2 / math.fsum(1.0 / cell.n_pairs for cell in tested)
+    discordance = math.fsum((cell.n10 + cell.n01) / cell.n_pairs for cell in tested) / len(tested)
     return Pooling(result, (pairs, discordance), looks)
 
 
@@ -380,15 +378,14 @@ def read_any_code(folder: Path, plugins: Plugins) -> tuple[list[Results], list[s
 def _load_any_code(run: Run, plugins: Plugins) -> Results:
     run.check_suite()
     suite = load_suite(run.suite_file, stored=True)
-    device = "cuda" if run.name.endswith("cuda") else "cpu"
     # What stands in for missing rows may be of any code; so nothing is stored, and the run's own rows stand in.
     nothing = Run(run.folder / "nothing")
     own = _AnyCode(run.folder)
-    results = stored(suite, plugins, nothing, device=device, reference=[own])
+    results = stored(suite, plugins, nothing, device=run.device, reference=[own])
     planned = {cell.cell_id for cell in results.plan.cells}
     if own.cell_ids - planned and planned - own.cell_ids:  # of other versions, perhaps
         own = _AnyCode(run.folder, plugins)
-        results = stored(suite, plugins, nothing, device=device, reference=[own])
+        results = stored(suite, plugins, nothing, device=run.device, reference=[own])
     return replace(results, run=visible(run.name), damaged=tuple(own.damage.files))
 
 
@@ -455,7 +452,7 @@ def compare_runs(
         directions[measure.name] = measure.direction
         for key, side in after.items():
             if key in before:
-                contrasts += _changes(side, before[key], measure)
+                contrasts += _contrasts(side, before[key], measure)
     if not contrasts:
         raise BenchError("the two have no label of the same suite and problem cell in common, so nothing is compared")
     return RunComparison(adjusted(contrasts), *alone, directions=directions)
@@ -474,10 +471,10 @@ def _alone(suite: str, cells: Sequence[_Cell]) -> list[Alone]:
     return [Alone(suite, label, found) for label, found in titles.items()]
 
 
-def _changes(after: _Cell, before: _Cell, metric: Metric) -> Iterator[Contrast]:
-    yield _contrast(after, before, metric)
-    if metric.kind == "mean" and (after.failed or before.failed):
-        yield _contrast(after.finished(), before.finished(), FINISHED)
+def _contrasts(a: _Cell, b: _Cell, metric: Metric) -> Iterator[Contrast]:
+    yield _contrast(a, b, metric)
+    if metric.kind == "mean" and (a.failed or b.failed):
+        yield _contrast(a.finished(), b.finished(), FINISHED)
 
 
 class _Finished(Metric):
@@ -520,17 +517,14 @@ def _cells(results: Results, plugins: Plugins, metric: Metric, labels: Collectio
     machines = {env_id: hardware(env) for env_id, env in results.environments.items()}
     for index, cell in enumerate(results.plan.cells):
         if cell.split == "main" and cell.label in labels and exists(metric, cell):
-            rows = attempted(results.rows(index))
-            values = {each.name: values_of(rows, each) for each in metrics if exists(each, cell)}
             reach = results.reaches.get(cell.problem_key)
-            sample = Sample(cell.problem_key, cell.label, rows, values)
+            sample = sample_of(results, index, metrics)
             yield _Cell(cell, titles[cell.problem_key], sample, len(reach.looks) if reach else 1, machines)
 
 
 def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
     common, other_data, identical = _in_common(a.sample, b.sample)
     pairs = _are_pairs(a, b)
-    looks = max(a.looks, b.looks)  # pairs end at the earlier of two
     known = Contrast(
         suite=a.cell.suite,
         problem=a.cell.problem,
@@ -542,31 +536,22 @@ def _contrast(a: _Cell, b: _Cell, metric: Metric) -> Contrast:
         a=_side(a, metric),
         b=_side(b, metric),
         paired=pairs,
-        n_pairs=0,
-        n01=0,
-        n10=0,
         other_data=other_data if pairs else 0,
         common=common,
         identical=identical if pairs else 0,
-        test="",
-        difference=math.nan,
-        low=math.nan,
-        high=math.nan,
-        looks=looks,
-        p_value_raw=math.nan,
-        favours="neither",
+        looks=max(a.looks, b.looks),  # pairs end at the earlier of two
     )
     return _paired(known, a.sample, b.sample, metric) if pairs else _independent(known, a, b, metric)
 
 
 def _paired(known: Contrast, a: Sample, b: Sample, metric: Metric) -> Contrast:
-    test = compare(a, b, metric, stats.path_level(LEVEL, known.looks))
+    level = stats.path_level(LEVEL, known.looks)
+    test = compare(a, b, metric, level)
     if not test.n_pairs:
         return known
     left, right = paired(a, b, metric.name)
     share = None
     if metric.kind == "skewed":
-        level = stats.path_level(LEVEL, known.looks)
         share = _share(*stats.probability_of_improvement(left, right, direction=metric.direction, level=level)[:3])
     return replace(
         known,
@@ -623,7 +608,7 @@ def _independent(known: Contrast, a: _Cell, b: _Cell, metric: Metric) -> Contras
         p_value_raw=p_value,
         values=min(left.size, right.size),
         improvement=share,
-        favours="a" if lead > 0 else "b" if lead < 0 else "neither",
+        favours=stats.paired.side(lead),
     )
 
 
@@ -663,7 +648,7 @@ def _side(each: _Cell, metric: Metric) -> Side:
         skipped=each.cell.skipped,
         settings=each.cell.method_params,
         seed=each.cell.seed,
-        reference="reference" in rows.columns and bool(rows["reference"].any()),
+        reference=bool(rows["reference"].any()),
         seconds=_seconds(rows, each.machines),
     )
 

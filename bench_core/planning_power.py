@@ -123,7 +123,7 @@ def power_of(plan: Plan, metric: Metric, pilot: Results | None = None, differenc
         for a, b in itertools.combinations(sorted(cells, key=order.index), 2)
     ]
     alpha = (1.0 - stats.path_level(LEVEL, len(looks))) / max(1, len(compared))
-    samples = _samples(pilot, metric)
+    samples = _samples(pilot, metric) if pilot else {}
     pairs = []
     for a, b in compared:
         trials = min(planned[a.label], planned[b.label])
@@ -173,14 +173,19 @@ def titled(cells: Sequence[Cell], x: str | None) -> dict[str, str]:
     return found
 
 
-def _samples(pilot: Results | None, metric: Metric) -> dict[tuple[str, str], Sample]:
-    found = {}
-    for index, cell in enumerate(pilot.plan.cells if pilot else ()):
-        if pilot is not None and cell.split == "main" and exists(metric, cell):
-            rows = attempted(pilot.rows(index))
-            values = {metric.name: values_of(rows, metric)}
-            found[cell.problem_key, cell.label] = Sample(cell.problem_key, cell.label, rows, values)
-    return found
+def sample_of(results: Results, index: int, metrics: Sequence[Metric]) -> Sample:
+    """Return the stored trials of a cell, with those of the metrics that its problem has."""
+    cell, rows = results.plan.cells[index], attempted(results.rows(index))
+    values = {each.name: values_of(rows, each) for each in metrics if exists(each, cell)}
+    return Sample(cell.problem_key, cell.label, rows, values)
+
+
+def _samples(pilot: Results, metric: Metric) -> dict[tuple[str, str], Sample]:
+    return {
+        (cell.problem_key, cell.label): sample_of(pilot, index, [metric])
+        for index, cell in enumerate(pilot.plan.cells)
+        if cell.split == "main" and exists(metric, cell)
+    }
 
 
 def _scenarios(
@@ -195,7 +200,9 @@ def _scenarios(
     unit = spread or 1.0
     efficiency = efficiency_of(metric.kind)
     smallest = unit * smallest_shift(trials, alpha, efficiency)
-    needed = None if difference is None else _pairs_for_shift(difference / unit, alpha, efficiency)
+    if difference is None:
+        return [Scenario(None, spread, smallest)]
+    needed = _or_none(lambda: stats.pairs_for_shift(difference / unit, alpha, POWER, efficiency))
     return [Scenario(None, spread, smallest, needed)]
 
 
@@ -216,16 +223,7 @@ def smallest_rate_difference(pairs: int, discordance: float, alpha: float) -> fl
     smallest = stats.detectable_rate_difference(pairs, discordance, alpha, POWER)
     if not math.isnan(smallest):
         return smallest
-    if stats.mcnemar_power(pairs, 1.0, 0.0, alpha) < POWER:
-        return math.nan
-    missed, found = discordance, 1.0
-    while found - missed > 1e-4 * found:
-        middle = (missed + found) / 2.0
-        if stats.mcnemar_power(pairs, middle, 0.0, alpha) >= POWER:
-            found = middle
-        else:
-            missed = middle
-    return found
+    return stats.power.smallest(lambda share: stats.mcnemar_power(pairs, share, 0.0, alpha) >= POWER, 1.0)
 
 
 @cache
@@ -241,10 +239,6 @@ def pairs_for_rates(difference: float, discordance: float, alpha: float) -> int 
 def smallest_shift(pairs: int, alpha: float, efficiency: float) -> float:
     """Return the smallest shift that ``pairs`` paired trials find with ``POWER``, in standard deviations; or NaN."""
     return stats.detectable_shift(pairs, alpha, POWER, efficiency)
-
-
-def _pairs_for_shift(shift: float, alpha: float, efficiency: float) -> int | None:
-    return _or_none(lambda: stats.pairs_for_shift(shift, alpha, POWER, efficiency))
 
 
 def _or_none(count: Callable[[], int]) -> int | None:

@@ -7,7 +7,6 @@ readings of one statement, each with a form of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -452,11 +451,3 @@ def _check_grids(form: Sensitivity, context: Context, at: Loc) -> None:
         raise RuleError(f"required two labels whose select has the metric {shown(form.metric or metric)}", at)
     if settings != others:
         raise RuleError(f"required select grids of equal size, got {settings} and {others} settings", at)
-
-
-def limits(form: Level) -> tuple[float, float]:
-    """Return between which numbers a level claims to be."""
-    return (
-        -math.inf if form.at_least is None else form.at_least,
-        math.inf if form.at_most is None else form.at_most,
-    )

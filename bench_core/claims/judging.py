@@ -33,7 +33,7 @@ verdict does not depend on what else has been run.
 cell, whatever the interval.
 
 **Failures.** A median of paired differences is 0 as soon as most pairs tie. Equality of a skewed metric is not
-supported where more than half of the pairs tie because both failed, or where Wilcoxon's test of the same pairs
+supported where more than half of the pairs tie because both failed, or tie at all while Wilcoxon's test of the pairs
 separates the labels at 5 %, uncorrected; nor does such a tie contradict ``better``, in the second case if the ranks
 speak for the label. Means leave failed trials out. ``better`` is not supported where the label fails more often
 than the other one (exact McNemar test at 5 %, uncorrected). Both only ever withhold a verdict.

@@ -138,13 +138,7 @@ def between(a: Measure, b: Measure) -> Measure:
         return _interval(centre, low, high, level)
 
     sampled = [measure for measure in (a, b) if measure.n] or [a]  # the trials of a published number are not ours
-    return Measure(
-        cache(at),
-        min(measure.n for measure in sampled),
-        a.unit,
-        looks=max(a.looks, b.looks),
-        least=min(measure.smallest for measure in sampled),
-    )
+    return Measure(cache(at), min(measure.n for measure in sampled), a.unit, looks=max(a.looks, b.looks))
 
 
 def average(measures: Sequence[Measure], *, independent: bool) -> Measure:
@@ -199,13 +193,7 @@ def ratio(a: Measure, b: Measure) -> Measure:
         high = _over(x * y + root, (y - below) * (y + below)) if y_low > 0 else math.inf
         return _interval(_over(x, y), low, high, level)
 
-    return Measure(
-        cache(at),
-        min(a.n, b.n),
-        a.unit,
-        looks=max(a.looks, b.looks),
-        least=min(a.smallest, b.smallest),
-    )
+    return Measure(cache(at), min(a.n, b.n), a.unit, looks=max(a.looks, b.looks))
 
 
 def published(form: Value) -> Measure:
@@ -230,7 +218,7 @@ def sensitivity(label: Selection, than: Selection) -> Measure:
     The settings of a grid stand for those that somebody may try, so the interval is that of a median over settings; the
     best score is taken as it is. The noise of the scores themselves is not in it.
     """
-    return between(*(fall(each) for each in (label, than)))
+    return between(fall(label), fall(than))
 
 
 def fall(selection: Selection) -> Measure:

@@ -25,7 +25,6 @@ from bench_core.claims.forms import (
     Sensitivity,
     Trend,
     Value,
-    limits,
     matches,
     value_key,
     wanted,
@@ -175,7 +174,7 @@ class View:
             return f"{NOT_RUN}{label}"
         if entry.skipped:
             return f"{label} is skipped: {entry.skipped}"
-        return sample if entry.n_attempted else f"not run yet: {label}"
+        return sample if entry.n_attempted else f"{NOT_RUN}{label}"
 
 
 def titled(where: Mapping[str, Any]) -> str:
@@ -341,7 +340,8 @@ class _Asking:
         return [", ".join(told)] if any_failed else []
 
     def level(self, form: Level) -> list[Question]:
-        low, high = limits(form)
+        low = -math.inf if form.at_least is None else form.at_least
+        high = math.inf if form.at_most is None else form.at_most
         return self._everywhere(
             (form.label,),
             lambda cell, looks: (self._of(cell, form.label, looks), form.label),
@@ -447,11 +447,11 @@ class _Asking:
             ends = [self._told("", self._of(cell, label, looks)) for cell in pair]
             return m.change(first, second, self.metric, looks), f"{label} {ends[0]} → {ends[1]}"
 
-        way = "" if margin is not None else " rise" if up else " fall"
+        way = "change" if margin is not None else "rise" if up else "fall"
         return self._everywhere(
             (label,),
             changed,
-            quantity=f"{way.strip() or 'change'} of {self.metric.name} of {label} with {x}",
+            quantity=f"{way} of {self.metric.name} of {label} with {x}",
             region=region,
             condition=f"within ±{plain(margin)}" if margin is not None else "above 0",
             show=self._change,

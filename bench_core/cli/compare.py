@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -157,7 +158,7 @@ def _confirmation(
     from bench_core.errors import BenchError
     from bench_core.reference import reference_runs
     from bench_core.results import stored
-    from bench_core.store import RESERVED, newest_run
+    from bench_core.store import RESERVED, Run, newest_run
 
     suite = first.plan.suite
     blocks = {run.seed: run for run in reference_runs(suite.name, Path.cwd())}
@@ -174,7 +175,7 @@ def _confirmation(
             "another seed first, and then confirm"
         )
     again = suite.model_copy(update={"seed": seed})
-    device = "cuda" if first.run.endswith("cuda") else "cpu"
+    device = Run(first.folder).device if first.folder else "cpu"
     root = _root(options.results, suite.name)
     home = root / CONFIRMING
     if newest_run(root, suite.name, seed, device):
@@ -191,7 +192,7 @@ def _confirmation(
     lacking = [label for label in labels if _lacks(look(), label)]
     if not lacking:
         return look()
-    if RESERVED in root.parts[-1:]:
+    if root.name == RESERVED:
         raise BenchError(f"{', '.join(lacking)} would run, but not into {root}: name a folder of results of your own")
     note(f"{suite.name}: running {' and '.join(lacking)} at seed {seed}, stored in {home}")
     carry_out(again, plugins, replace(options, results=home, device=device, labels=frozenset(lacking)), quiet=quiet)
@@ -487,10 +488,25 @@ NOTABLE = 0.2
 
 
 def _time_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
-    for machine, times in _times(contrasts).items():
-        if times:
-            told = ", ".join(f"{name} {before:.2g} -> {after:.2g}" for name, (before, after) in times.items())
-            yield _hanging(f"  seconds per trial on {machine}: ", told)
+    """Yield for each machine what labels took on it before and after, over the problem cells that both computed there.
+
+    Only those whose times differ by more than ``NOTABLE``.
+    """
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for each in contrasts:
+        for machine, before in each.b.seconds.items():
+            if machine in each.a.seconds:
+                labels = found.setdefault(machine, {})
+                labels.setdefault(each.a.label, []).append((before, each.a.seconds[machine]))
+    for machine, labels in found.items():
+        means = {label: [fmean(side) for side in zip(*times, strict=True)] for label, times in labels.items()}
+        told = [
+            f"{label} {before:.2g} -> {after:.2g}"
+            for label, (before, after) in means.items()
+            if max(before, after) > (1.0 + NOTABLE) * min(before, after)
+        ]
+        if told:
+            yield _hanging(f"  seconds per trial on {machine}: ", ", ".join(told))
 
 
 def _identical(cells: Sequence[Contrast]) -> str:
@@ -517,45 +533,20 @@ TOGETHER = {"identical": _identical, "not separated": _not_separated}
 
 
 def _failed_lines(contrasts: Sequence[Contrast]) -> Iterator[str]:
-    failed: dict[str, list[int]] = {}
+    found: dict[str, list[Contrast]] = {}
     for each in contrasts:
         if each.metric != "finished":
-            counts = failed.setdefault(each.a.label, [0, 0, 0, 0])
-            failed[each.a.label] = [
-                x + y for x, y in zip(counts, (each.b.n_failed, each.b.n, each.a.n_failed, each.a.n), strict=True)
-            ]
-    told = [f"{label} {a} of {n} -> {b} of {m}" for label, (a, n, b, m) in failed.items() if a or b]
+            found.setdefault(each.a.label, []).append(each)
+    told = []
+    for label, cells in found.items():
+        (failed, of), (failed_now, of_now) = (
+            (sum(side.n_failed for side in sides), sum(side.n for side in sides))
+            for sides in ([each.b for each in cells], [each.a for each in cells])
+        )
+        if failed or failed_now:
+            told.append(f"{label} {failed} of {of} -> {failed_now} of {of_now}")
     if told:
         yield _hanging("  failed trials: ", ", ".join(told))
-
-
-def _times(contrasts: Sequence[Contrast]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return machine -> label -> what it took on it before and after, over the problem cells that both computed there.
-
-    Only those whose times differ by more than ``NOTABLE``.
-    """
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for each in contrasts:
-        for machine in each.b.seconds.keys() & each.a.seconds.keys():
-            times = found.setdefault(machine, {}).setdefault(each.a.label, [])
-            times.append((each.b.seconds[machine], each.a.seconds[machine]))
-    means = {
-        machine: {label: (_mean(b for b, _ in times), _mean(a for _, a in times)) for label, times in labels.items()}
-        for machine, labels in found.items()
-    }
-    return {
-        machine: {
-            label: (before, after)
-            for label, (before, after) in labels.items()
-            if max(before, after) > (1.0 + NOTABLE) * min(before, after)
-        }
-        for machine, labels in means.items()
-    }
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
 
 
 def _alone(found: Sequence[Alone], told: RunComparison) -> list[str]:
@@ -596,12 +587,7 @@ def _label_json(told: LabelComparison) -> dict[str, Any]:
         "metric": told.metric,
         "direction": told.direction,
         "cells": [
-            {
-                "words": label_words(each),
-                "verdict": verdict(each.winner),
-                **as_json(each),
-            }
-            for each in told.cells
+            {"words": label_words(each), "verdict": verdict(each.winner), **as_json(each)} for each in told.cells
         ],
         "pooled": pooled,
     }

@@ -1,4 +1,4 @@
-"""How ``compare`` and ``power`` lay out sentences, tables and JSON."""
+"""How ``compare``, ``power`` and ``verify`` lay out sentences, tables and JSON."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def power(
 
     --json: one object {suite, metric, kind, unit, power, alpha, comparisons, looks, difference, trials, pilot, pairs};
     a pair holds a, b, problem, problem_params, title, trials, stored and scenarios, each {discordance, spread,
-    smallest, trials}: the smallest difference that is found, and the trials that the asked difference takes. What is
-    not known is null.
+    smallest, trials, raised}: the smallest difference that is found, the trials that the asked difference takes, and
+    whether it takes more discordance than that. What is not known is null.
     """
     from bench_core.errors import BenchError, suggest
     from bench_core.overrides import override
@@ -106,23 +106,20 @@ def _pilot(suite: Suite, plugins: Plugins, folder: Path, *, reference: bool) -> 
     from bench_core.suite import load_suite
 
     shipped = reference_runs(suite.name, Path.cwd()) if reference else []
-    found: list[tuple[Run, Suite]] = []
+    run: Run | None = None
+    seed = shipped[0].seed if shipped else None
     with suppress(BenchError):  # an empty folder, which needs no word: the table says what it rests on
         for each in find_runs(folder):
             try:
-                found.append((each, load_suite(each.suite_file, stored=True)))
+                of = load_suite(each.suite_file, stored=True)
             except BenchError as error:
                 note(f"warning: left out: {error}", color="yellow")
-    run: Run | None = None
-    seed: int | None = None
-    for candidate, of in found:
-        if of.name == suite.name:
-            run, seed = candidate, of.seed
-    if seed is None and shipped:
-        seed = shipped[0].seed
+                continue
+            if of.name == suite.name:
+                run, seed = each, of.seed
     if seed is None:
         return None
-    device = "cuda" if run and run.name.endswith("cuda") else "cpu"
+    device = run.device if run else "cpu"
     others = with_seed(suite.name, seed, Path.cwd()) if reference else []
     return stored(suite.model_copy(update={"seed": seed}), plugins, run, device=device, reference=others)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, columns, note, open_plugins, read
+from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, note, open_plugins, read
+from bench_core.cli.layout import json_text, safe, width, wrapped
 from bench_core.cli.run import Device, ExecutorName, carry_out, say_goodbye, with_reference
 from bench_core.cli.stopping import stoppable
 
@@ -158,7 +157,7 @@ def _as_json(summaries: Sequence[Summary]) -> str:
     from bench_core.summary import verdict_as_json
 
     found = [{"suite": each.suite, **verdict_as_json(verdict)} for each in summaries for verdict in each.claims]
-    return json.dumps(found, indent=1, allow_nan=False)
+    return json_text(found)
 
 
 def _as_text(summaries: Sequence[Summary]) -> str:
@@ -166,15 +165,13 @@ def _as_text(summaries: Sequence[Summary]) -> str:
 
 
 def _told(summary: Summary) -> str:
-    from bench_core.report.claims import LEGEND, WIDTH, guarantee, lines, tally
-    from bench_core.yamlfile import visible
+    from bench_core.report.claims import LEGEND, guarantee, lines, tally
 
-    width = min(max(columns(), 60), WIDTH)
-    blocks = ["\n".join(map(_styled, lines(verdict, width, parts=True))) for verdict in summary.claims]
-    heading = [typer.style(visible(summary.title), bold=True)]
-    heading += [visible(" ".join(summary.source.split()))] if summary.source else []
-    heading += [typer.style(visible(_where_from(summary)), dim=True)]
-    worth = "\n".join(textwrap.wrap(guarantee(summary.claims), width))
+    blocks = ["\n".join(map(_styled, lines(verdict, width(), parts=True))) for verdict in summary.claims]
+    heading = [typer.style(safe(summary.title), bold=True)]
+    heading += [safe(" ".join(summary.source.split()))] if summary.source else []
+    heading += [typer.style(safe(_where_from(summary)), dim=True)]
+    worth = "\n".join(wrapped(guarantee(summary.claims)))
     end = [typer.style(LEGEND, dim=True), typer.style(worth, dim=True), typer.style(tally(summary.claims), bold=True)]
     return "\n\n".join(["\n".join(heading), *blocks, "\n".join(end)])
 

@@ -10,13 +10,13 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench_core.report import table
-from bench_core.yamlfile import visible
+from bench_core.report.table import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,11 +113,6 @@ def names(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     return named
 
 
-def clean(text: str) -> str:
-    """Return text on one line, with everything escaped that is not there to be seen: controls, marks of direction."""
-    return visible(" ".join(text.split()))
-
-
 def draw(summary: Summary, metric: str, suffixes: Sequence[str] = ("svg", "pdf")) -> dict[str, bytes]:
     """Return suffix -> file of the figure of a metric, the same bytes for the same summary."""
     files = {}
@@ -153,12 +148,15 @@ def _settings() -> Iterator[None]:
     import matplotlib
 
     wanted: dict[str, Any] = {
+        "axes.axisbelow": True,
         "axes.linewidth": 0.6,
         "axes.spines.right": False,
         "axes.spines.top": False,
         "font.family": "sans-serif",
         "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],
         "font.size": 7.0,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.4,
         "legend.fontsize": 6.5,
         "lines.linewidth": 1.0,
         "lines.markersize": 3.2,
@@ -207,9 +205,7 @@ def panels(summary: Summary, metric: str) -> dict[str, list[Entry]]:
     others = [name for name in table.varying(summary, metric) if name != summary.x]
     found: dict[str, list[Entry]] = {}
     for entry in summary.table(metric):
-        known: Mapping[str, Any] = {**entry.problem_params, "problem": entry.problem}
-        title = ", ".join(f"{name} = {table.plain(known[name])}" for name in others if name in known)
-        found.setdefault(title, []).append(entry)
+        found.setdefault(table.place(entry, others), []).append(entry)
     return found
 
 
@@ -244,7 +240,8 @@ def _against_x(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
         kept = [entry for entry in entries if id(entry) in drawn]
         for label in labels:
             _line(axes, [entry for entry in kept if entry.label == label], looks[label])
-        _dress(axes, summary, metric, kept)
+        _mark_places(axes, kept)
+        _measure(axes, "y", summary, metric)
         if title:
             axes.set_title(clean(title), fontsize=7, loc="left")
     left_out = f" ({len(titled)} of {len(found)} panels)" if len(titled) < len(found) else ""
@@ -259,20 +256,25 @@ def _line(axes: Axes, entries: Sequence[Entry], look: Style) -> None:
     if not entries:
         return
     ordered = sorted(entries, key=lambda entry: entry.x)
-    x, y = [entry.x for entry in ordered], [entry.estimate for entry in ordered]
-    below = [_length(entry.estimate, entry.low) for entry in ordered]
-    above = [_length(entry.high, entry.estimate) for entry in ordered]
     drawn = axes.errorbar(
-        x, y, yerr=[below, above], color=look.color, marker=look.marker, capsize=1.6, elinewidth=0.7, capthick=0.7
+        [entry.x for entry in ordered],
+        [entry.estimate for entry in ordered],
+        yerr=_sides(ordered),
+        color=look.color,
+        marker=look.marker,
+        capsize=1.6,
+        elinewidth=0.7,
+        capthick=0.7,
     )
     if look.dashes:
         drawn.lines[0].set_dashes(look.dashes)
 
 
-def _length(high: float, low: float) -> float:
-    """Return the length of one side of an interval; an infinite one is not drawn."""
-    length = high - low
-    return max(0.0, length) if math.isfinite(length) else 0.0
+def _sides(entries: Sequence[Entry]) -> list[list[float]]:
+    """Return how far the intervals reach below and above the estimates; an infinite side is not drawn."""
+    below = [entry.estimate - entry.low for entry in entries]
+    above = [entry.high - entry.estimate for entry in entries]
+    return [[max(0.0, length) if math.isfinite(length) else 0.0 for length in side] for side in (below, above)]
 
 
 def _handle(look: Style) -> Any:
@@ -290,9 +292,8 @@ def _legend_name(label: str) -> str:
     return f" {text}" if text.startswith("_") else text  # a leading underscore hides a line from the legend
 
 
-def _dress(axes: Axes, summary: Summary, metric: str, entries: Sequence[Entry]) -> None:
-    """Scale and name the axes, in plain text: even powers of ten come without mathematical markup."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+def _mark_places(axes: Axes, entries: Sequence[Entry]) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     places = sorted({entry.x for entry in entries})
     if logarithmic(places, span=5.0):
@@ -300,22 +301,27 @@ def _dress(axes: Axes, summary: Summary, metric: str, entries: Sequence[Entry]) 
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(FixedLocator(places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: table.count(value) if value >= 1e4 else f"{value:g}"))
+
+
+def _measure(axes: Axes, side: Literal["x", "y"], summary: Summary, metric: str, left_out: str = "") -> None:
+    """Scale and name the axis of the metric, in plain text: even powers of ten come without mathematical markup."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[side]
     kind = summary.metrics[metric].kind
     if kind == "rate":
-        axes.set_ylim(-0.03, 1.03)
+        axes.set(**{f"{side}lim": (-0.03, 1.03)})
     elif log_scaled(summary, metric):
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylabel(f"{table.CENTRES[kind]} {clean(metric)}")
-    axes.grid(axis="y", color="#dddddd", linewidth=0.4)
-    axes.set_axisbelow(True)
+        axes.set(**{f"{side}scale": "log"})
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_label_text(f"{table.CENTRES[kind]} {clean(metric)}{left_out}")
+    axes.grid(axis=side)
 
 
 def _rows(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     """Draw a row per label and problem cell, where there is no axis to draw a metric against."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     looks = styles(summary)
     titles = {entry.problem_key: group.title for group in table.groups(summary, metric) for entry in group.entries}
@@ -325,22 +331,13 @@ def _rows(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     axes = figure.subplots()
     for row, entry in enumerate(kept):
         look = looks[entry.label]
-        sides = [[_length(entry.estimate, entry.low)], [_length(entry.high, entry.estimate)]]
+        sides = _sides([entry])
         axes.errorbar([entry.estimate], [row], xerr=sides, color=look.color, marker=look.marker, elinewidth=0.8)
     written = [
         _legend_name(f"{entry.label} · {titles[entry.problem_key]}" if several else entry.label) for entry in kept
     ]
     axes.set_yticks(range(len(kept)), written)
     axes.invert_yaxis()
-    kind = summary.metrics[metric].kind
-    if kind == "rate":
-        axes.set_xlim(-0.03, 1.03)
-    elif log_scaled(summary, metric):
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     left_out = f" ({len(kept)} of {len(shown)} rows)" if len(kept) < len(shown) else ""
-    axes.set_xlabel(f"{table.CENTRES[kind]} {clean(metric)}{left_out}")
-    axes.grid(axis="x", color="#dddddd", linewidth=0.4)
-    axes.set_axisbelow(True)
+    _measure(axes, "x", summary, metric, left_out)
     return figure

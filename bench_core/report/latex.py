@@ -74,7 +74,7 @@ class _Column:
 def _comparison(summary: Summary, label: str) -> Iterator[str]:
     metric = summary.metric
     first, costs = _columns(summary, metric)
-    groups = [Group(group.title, _ordered(group.entries)) for group in table.groups(summary, metric)]
+    groups = [Group(g.title, sorted(g.entries, key=lambda e: e.control)) for g in table.groups(summary, metric)]
     entries = [entry for group in groups for entry in group.entries]
     beside = _characters([*first, *costs], entries) <= WIDE
     spent = [*table.cost_notes(summary, metric), *_names(summary, metric)]
@@ -128,16 +128,12 @@ def _places(summary: Summary, metric: str) -> list[_Column]:
 
     def column(name: str) -> _Column:
         def cell(entry: Entry) -> str:
-            known = {**entry.problem_params, "problem": entry.problem}
+            known = table.known(entry)
             return table.plain(known[name]) if name in known else NOTHING
 
         return _Column(name, cell, align="l")
 
     return [column(name) for name in table.varying(summary, metric)]
-
-
-def _ordered(entries: Sequence[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: entry.control)
 
 
 def _characters(columns: Sequence[_Column], entries: Sequence[Entry]) -> int:
@@ -349,7 +345,7 @@ def _stacked(
 
 
 def _float(
-    head: Sequence[str], spec: str, header: Sequence[str], rows: Sequence[str], notes: Sequence[str], place: str = "t"
+    head: Sequence[str], spec: str, header: Sequence[str], rows: Sequence[str], notes: Sequence[str], place: str
 ) -> str:
     """Return a floating table whose rows and header are LaTeX, and whose notes are text."""
     lines = [

@@ -36,6 +36,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if summary.claims:
         yield f"**Claims: {claims.tally(summary.claims)}**"
         yield "\n".join(_claims(summary))
+        yield claims.LEGEND
         yield claims.guarantee(summary.claims)
     if summary.selections:
         yield "**Tuning, on holdout trials**"
@@ -63,24 +64,18 @@ def _comparison(summary: Summary, metric: str) -> str:
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Return a table of cells that are escaped."""
-    widths = [max(3, *(_width(row[i]) for row in [header, *rows])) for i in range(len(header))]
+    widths = [max(3, *(table.width(row[i]) for row in [header, *rows])) for i in range(len(header))]
     widths = [width if width <= PADDED else 3 for width in widths]
 
     def line(cells: Sequence[str]) -> str:
         padded = []
         for cell, width, number in zip(cells, widths, right, strict=True):
-            space = " " * (width - _width(cell))
+            space = " " * (width - table.width(cell))
             padded.append(space + cell if number else cell + space)
         return f"| {' | '.join(padded)} |"
 
     rule = [f"{'-' * (width - 1)}:" if number else "-" * width for width, number in zip(widths, right, strict=True)]
     return "\n".join(map(line, [header, rule, *rows]))
-
-
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def _claims(summary: Summary) -> Iterator[str]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench_core.summary import TUNING, Entry, Summary
+from bench_core.yamlfile import visible
 
 if TYPE_CHECKING:
     from bench_core.selection import Selection
@@ -60,7 +61,7 @@ def groups(summary: Summary, metric: str) -> list[Group]:
     for entry in summary.table(metric):
         by_key.setdefault(entry.problem_key, []).append(entry)
     varying = _varying([entries[0] for entries in by_key.values()], summary.x)
-    return [Group(_title(entries[0], varying), entries) for entries in by_key.values()]
+    return [Group(place(entries[0], varying) or entries[0].problem, entries) for entries in by_key.values()]
 
 
 def constants(summary: Summary, metric: str) -> str:
@@ -86,9 +87,15 @@ def _varying(firsts: Sequence[Entry], x: str | None) -> list[str]:
     return varying
 
 
-def _title(entry: Entry, varying: Sequence[str]) -> str:
-    known: Mapping[str, Any] = {**entry.problem_params, "problem": entry.problem}
-    return ", ".join(f"{name} = {plain(known[name])}" for name in varying if name in known) or entry.problem
+def known(entry: Entry) -> dict[str, Any]:
+    """Return what can distinguish the entry's problem cell: its parameters, and ``problem``."""
+    return {**entry.problem_params, "problem": entry.problem}
+
+
+def place(entry: Entry, names: Sequence[str]) -> str:
+    """Return the entry's problem cell as text, as far as these names go."""
+    values = known(entry)
+    return ", ".join(f"{name} = {plain(values[name])}" for name in names if name in values)
 
 
 def results(summary: Summary, metric: str) -> list[Column]:
@@ -117,6 +124,13 @@ def clocks(summary: Summary) -> dict[str, str | None]:
     if len(summary.machines) < 2:
         return {"s/trial": None}
     return {f"s/trial {letter}": machine for letter, machine in _lettered(summary.machines)}
+
+
+def machines(summary: Summary) -> list[str]:
+    """Return what timings ran on; where it is several, each begins with the letter of its column."""
+    if len(summary.machines) < 2:
+        return list(summary.machines)
+    return [f"{letter}: {machine}" for letter, machine in _lettered(summary.machines)]
 
 
 def _lettered(machines: Sequence[str]) -> list[tuple[str, str]]:
@@ -231,6 +245,18 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def clean(text: str) -> str:
+    """Return text on one line, with everything escaped that is not there to be seen: controls, marks of direction."""
+    return visible(" ".join(text.split()))
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def settings(params: Mapping[str, Any]) -> str:
     """Return parameters as text.
 
@@ -271,7 +297,7 @@ def tuned(summary: Summary) -> list[Tuned]:
 def _failed_holdouts(selection: Selection) -> str:
     failures = sum(each.n_failed for each in selection.candidates)
     reasons = list(selection.reasons.items())[:2]
-    shown = (f"{count} × {_on_one_line(reason):.100} (bench replay {trial})" for reason, (count, trial) in reasons)
+    shown = (f"{count} × {clean(reason):.100} (bench replay {trial})" for reason, (count, trial) in reasons)
     return f"{failures} holdout trials: {'; '.join(shown)}" if failures else ""
 
 
@@ -342,13 +368,13 @@ def remarks(summary: Summary, metric: str, *, effort: bool = True) -> list[str]:
         lines.append(_failure_note(summary, metric))
         lines += _reasons(summary, metric)
     skipped = [entry for entry in entries if entry.skipped]
-    reasons = {f"{entry.label}: {_on_one_line(entry.skipped or '')}" for entry in skipped}
+    reasons = {f"{entry.label}: {clean(entry.skipped or '')}" for entry in skipped}
     lines += [f"Skipped, and in no denominator: {reason}." for reason in sorted(reasons)]
     if summary.absent:
         lines.append(f"Not run yet: {', '.join(summary.absent)}.")
     if summary.stale:
         lines.append(f"{summary.stale} stored trials are set aside: the code that computed them has changed.")
-    return lines + [_on_one_line(line) for line in summary.also]
+    return lines + [clean(line) for line in summary.also]
 
 
 def cost_notes(summary: Summary, metric: str) -> list[str]:
@@ -364,9 +390,8 @@ def cost_notes(summary: Summary, metric: str) -> list[str]:
 
 def _machine_notes(summary: Summary) -> list[str]:
     """Return on what hardware the trials ran, a line for each where there is more than one kind."""
-    if len(summary.machines) < 2:
-        return [f"s/trial: on {_on_one_line(machine)}." for machine in summary.machines]
-    return [f"{letter}: {_on_one_line(machine)}." for letter, machine in _lettered(summary.machines)]
+    about = "s/trial: on " if len(summary.machines) < 2 else ""
+    return [f"{about}{clean(machine)}." for machine in machines(summary)]
 
 
 def _adaptive_notes(summary: Summary, metric: str) -> list[str]:
@@ -396,15 +421,10 @@ def _reasons(summary: Summary, metric: str) -> list[str]:
         counts.setdefault(entry.label, Counter()).update(entry.reasons)
         examples |= {(entry.label, reason): trial for reason, trial in entry.examples.items()}
     return [
-        f"  {label}: {count} × {_on_one_line(reason):.160} (bench replay {examples[label, reason]})"
+        f"  {label}: {count} × {clean(reason):.160} (bench replay {examples[label, reason]})"
         for label, reasons in counts.items()
         for reason, count in reasons.most_common(3)
     ]
-
-
-def _on_one_line(text: str) -> str:
-    """Make what a plugin said harmless to terminals, which obey escape sequences, and to tables."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 
 
 def _interval_note(summary: Summary, metric: str) -> str:

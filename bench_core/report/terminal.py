@@ -65,7 +65,7 @@ def _comparison(summary: Summary, metric: str, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     entries = summary.table(metric)
-    names = 2 + max(_width(title) for title in ["label", *map(table.label, entries)])
+    names = 2 + max(table.width(title) for title in ["label", *map(table.label, entries)])
     first = table.results(summary, metric)
     wanted = sum(_taken(column, entries) for column in first)
     names = max(min(names, width - wanted - 2), 7)  # a longer label has a line of its own
@@ -118,7 +118,7 @@ def _part(summary: Summary, metric: str, columns: Sequence[Column], names: int, 
             yield Text(f" {group.title}", style="bold cyan")
         for entry in shown:
             label = f"  {table.label(entry)}"
-            if _width(label) > names:
+            if table.width(label) > names:
                 yield Text(f" {label}", style=_style(entry))
                 label = ""
             yield _line(label, names, [column.cell(entry) for column in columns], columns, widths, _style(entry))
@@ -130,20 +130,14 @@ def _line(
     from rich.text import Text
 
     padded = [
-        f"{' ' * (width - _width(cell))}{cell}" if column.number else f"{cell}{' ' * (width - _width(cell))}"
+        f"{' ' * (width - table.width(cell))}{cell}" if column.number else f"{cell}{' ' * (width - table.width(cell))}"
         for cell, column, width in zip(cells, columns, widths, strict=True)
     ]
-    return Text((" " * GAP).join([f" {label}{' ' * (names - _width(label))}", *padded]).rstrip(), style=style)
+    return Text((" " * GAP).join([f" {label}{' ' * (names - table.width(label))}", *padded]).rstrip(), style=style)
 
 
 def _taken(column: Column, entries: Sequence[Entry]) -> int:
-    return GAP + max(_width(text) for text in [column.title, *map(column.cell, entries)])
-
-
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
+    return GAP + max(table.width(text) for text in [column.title, *map(column.cell, entries)])
 
 
 def _claims(summary: Summary, width: int) -> Iterator[Text]:
@@ -155,6 +149,7 @@ def _claims(summary: Summary, width: int) -> Iterator[Text]:
         for line in claims.lines(verdict, min(width, claims.WIDTH)):
             if line.role not in ("part", "hint"):
                 yield Text(line.text, style=COLORS[line.verdict] if line.role == "head" else "dim")
+    yield Text(claims.LEGEND, style="dim")
     yield Text(claims.guarantee(summary.claims), style="dim")
 
 

@@ -90,7 +90,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedTest
     n10, n01 = int((first > second).sum()), int((first < second).sum())
     p_value = min(1.0, 2.0 * float(bdtr(min(n10, n01), n10 + n01, 0.5)))
     interval = tango(n10, n01, first.size, level)
-    return PairedTest(first.size, n01, n10, "mcnemar_exact", p_value, *interval[:3], _side(n10 - n01))
+    return PairedTest(first.size, n01, n10, "mcnemar_exact", p_value, *interval[:3], side(n10 - n01))
 
 
 def tango(n10: int, n01: int, n: int, level: float = 0.95, *, continuity: bool = True) -> Interval:
@@ -190,7 +190,7 @@ def wilcoxon(a: ArrayLike, b: ArrayLike, *, direction: Direction = "lower", leve
     ranks = doubled_ranks(np.abs(nonzero))  # (k,)
     # The side with the larger rank sum, which may have fewer pairs: few large differences outrank many small ones.
     greater = int(ranks[nonzero > 0].sum()) - int(ranks[nonzero < 0].sum())
-    favours = _side(-greater if direction == "lower" else greater)
+    favours = side(-greater if direction == "lower" else greater)
     return PairedTest(first.size, n01, n10, "wilcoxon", _signed_rank_p_value(nonzero), *interval[:3], favours)
 
 
@@ -240,7 +240,7 @@ def permutation(
     differences = _finite_differences(*_pairs(a, b))
     n10, n01 = _favouring(differences, direction)
     p_value, total = _sign_flip(differences[differences != 0], resamples, seed)
-    favours = _side(-total if direction == "lower" else total)
+    favours = side(-total if direction == "lower" else total)
     interval = student_t(differences, level)
     return PairedTest(differences.size, n01, n10, "permutation", p_value, *interval[:3], favours)
 
@@ -313,7 +313,7 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike, *, direction: Directi
     return Interval(estimate, low, high, level, "tango")
 
 
-def _side(balance: float) -> Literal["a", "b", "neither"]:
+def side(balance: float) -> Literal["a", "b", "neither"]:
     """The side that a positive balance in favour of a speaks for."""
     return "a" if balance > 0 else "b" if balance < 0 else "neither"
 
@@ -353,7 +353,7 @@ def _tango_low(n10: int, n01: int, n: int, z: float, correction: float) -> float
     # Where all pairs or none are discordant, the variance is 0 at the estimate: uncorrected, a second root to avoid.
     kept = (n10 - n01) / n - 1e-12
     below = balance - n * kept - z * math.sqrt(n * _tango_variance(n10, n01, n, kept))
-    delta, side = kept, 0
+    delta, kept_end = kept, 0
     for _ in range(200):
         if below >= 0.0:
             break
@@ -363,10 +363,10 @@ def _tango_low(n10: int, n01: int, n: int, z: float, correction: float) -> float
         height = balance - n * delta - z * math.sqrt(n * _tango_variance(n10, n01, n, delta))
         if height > 0.0:
             rejected, above = delta, height
-            below, side = (below / 2.0, 1) if side == 1 else (below, 1)
+            below, kept_end = (below / 2.0, 1) if kept_end == 1 else (below, 1)
         else:
             kept, below = delta, height
-            above, side = (above / 2.0, -1) if side == -1 else (above, -1)
+            above, kept_end = (above / 2.0, -1) if kept_end == -1 else (above, -1)
             if height == 0.0:
                 break
     return min(max(delta, rejected), kept)

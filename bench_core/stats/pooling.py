@@ -2,11 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from bench_core.stats.intervals import tail_probability
-from bench_core.stats.paired import PairedTest, tango
+from bench_core.stats.paired import Discordant, side, tango
 from bench_core.stats.sequential import path_level, smallest_error
+
+
+class Counts(Discordant, Protocol):
+    """What is pooled: a ``PairedTest``, or whatever has its counts and the name of its test."""
+
+    @property
+    def n_pairs(self) -> int: ...
+
+    @property
+    def test(self) -> str: ...
 
 
 class Pooled(NamedTuple):
@@ -26,7 +36,7 @@ class Pooled(NamedTuple):
     favours: Literal["a", "b", "neither"]  # the side that the test's statistic speaks for
 
 
-def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
+def pooled(tests: Sequence[Counts], level: float = 0.95) -> Pooled:
     """Pool the paired tests of two labels in several problem cells into one test and one interval.
 
     Null hypothesis: in every cell, a pair with a winner is won by either label with probability 1/2. Then the wins of
@@ -53,6 +63,7 @@ def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
         ValueError: no tests, tests of different kinds, or a level outside (0, 1).
 
     Example:
+        >>> from bench_core.stats import PairedTest
         >>> cells = [PairedTest(50, 2, 9, "mcnemar_exact", 0.07, 0.14, 0.0, 0.27, "a"),
         ...          PairedTest(50, 1, 8, "mcnemar_exact", 0.04, 0.14, 0.01, 0.26, "a")]
         >>> both = pooled(cells)
@@ -71,26 +82,11 @@ def pooled(tests: Sequence[PairedTest], level: float = 0.95) -> Pooled:
     cells = [test for test in tests if test.n_pairs > 0]
     n10, n01 = sum(cell.n10 for cell in cells), sum(cell.n01 for cell in cells)
     p_value = min(1.0, 2.0 * float(bdtr(min(n10, n01), n10 + n01, 0.5)))
-    estimate, low, high = _mover(cells, level)
-    if not rates:
-        estimate, low, high = ((1.0 + end) / 2.0 for end in (estimate, low, high))
-    return Pooled(
-        n_cells=len(cells),
-        n_pairs=sum(cell.n_pairs for cell in cells),
-        n01=n01,
-        n10=n10,
-        test="stratified McNemar" if rates else "stratified sign",
-        p_value=p_value,
-        estimand="difference" if rates else "probability of improvement",
-        estimate=estimate,
-        low=low,
-        high=high,
-        level=level,
-        favours="a" if n10 > n01 else "b" if n10 < n01 else "neither",
-    )
+    found = _told(cells, _mover(cells, level), level, p_value, rates=rates)
+    return found._replace(test="stratified McNemar" if rates else "stratified sign", favours=side(n10 - n01))
 
 
-def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) -> Pooled:
+def pooled_path(tests: Sequence[Counts], n_looks: int, level: float = 0.95) -> Pooled:
     """Pool like ``pooled`` where every problem cell stopped at a look of its own, whatever the rule for stopping.
 
     A rule that stops on a lead moves the estimates of all cells to the same side, and adding wins, or distances in
@@ -111,6 +107,7 @@ def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) 
         ValueError: no tests, tests of different kinds, fewer than one look, or a level outside (0, 1).
 
     Example:
+        >>> from bench_core.stats import PairedTest
         >>> cells = [PairedTest(50, 2, 25, "mcnemar_exact", 0.0, 0.46, 0.2, 0.6, "a"),
         ...          PairedTest(50, 1, 28, "mcnemar_exact", 0.0, 0.54, 0.3, 0.7, "a")]
         >>> both = pooled_path(cells, 5)
@@ -132,11 +129,14 @@ def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) 
         return low > 0.0 or high < 0.0
 
     tail_probability(level)
-    estimate, low, high = ends(1.0 - level)
-    p_value = smallest_error(excluded)
-    if not rates:
-        estimate, low, high = ((1.0 + end) / 2.0 for end in (estimate, low, high))
-    lead = estimate - (0.0 if rates else 0.5)
+    return _told(cells, ends(1.0 - level), level, smallest_error(excluded), rates=rates)
+
+
+def _told(
+    cells: Sequence[Counts], ends: tuple[float, float, float], level: float, p_value: float, *, rates: bool
+) -> Pooled:
+    """Return the comparison for the estimate and ends of a mean difference of shares."""
+    estimate, low, high = ends if rates else ((1.0 + end) / 2.0 for end in ends)
     return Pooled(
         n_cells=len(cells),
         n_pairs=sum(cell.n_pairs for cell in cells),
@@ -149,11 +149,11 @@ def pooled_path(tests: Sequence[PairedTest], n_looks: int, level: float = 0.95) 
         low=low,
         high=high,
         level=level,
-        favours="a" if lead > 0 else "b" if lead < 0 else "neither",
+        favours=side(ends[0]),
     )
 
 
-def _are_rates(tests: Sequence[PairedTest], caller: str) -> bool:
+def _are_rates(tests: Sequence[Counts], caller: str) -> bool:
     """Whether the tests are of successes."""
     kinds = sorted({test.test for test in tests})
     if len(kinds) != 1:
@@ -161,7 +161,7 @@ def _are_rates(tests: Sequence[PairedTest], caller: str) -> bool:
     return kinds[0] == "mcnemar_exact"
 
 
-def _averaged(cells: Sequence[PairedTest], level: float) -> tuple[float, float, float]:
+def _averaged(cells: Sequence[Counts], level: float) -> tuple[float, float, float]:
     """Mean over the cells of the share of wins less that of losses, with the means of the ends of its intervals."""
     if not cells:
         return math.nan, -1.0, 1.0
@@ -170,7 +170,7 @@ def _averaged(cells: Sequence[PairedTest], level: float) -> tuple[float, float, 
     return estimate, low, high
 
 
-def _mover(cells: Sequence[PairedTest], level: float) -> tuple[float, float, float]:
+def _mover(cells: Sequence[Counts], level: float) -> tuple[float, float, float]:
     """Mean over the cells of the share of wins less that of losses, with the ends of its interval."""
     if not cells:
         return math.nan, -1.0, 1.0

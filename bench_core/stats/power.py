@@ -95,7 +95,7 @@ def detectable_rate_difference(n: int, discordance: float, alpha: float = 0.05, 
         p10, p01 = (discordance + difference) / 2.0, (discordance - difference) / 2.0
         return mcnemar_power(n, p10, p01, alpha) >= power
 
-    return _smallest(reached, discordance)
+    return smallest(reached, discordance)
 
 
 def pairs_for_rate_difference(difference: float, discordance: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -195,7 +195,7 @@ def detectable_shift(n: int, alpha: float = 0.05, power: float = 0.8, efficiency
         See ``shift_power``.
     """
     _require_power(power)
-    return _smallest(lambda shift: shift_power(n, shift, alpha, efficiency) >= power, 1000.0)
+    return smallest(lambda shift: shift_power(n, shift, alpha, efficiency) >= power, 1000.0)
 
 
 def pairs_for_shift(
@@ -255,7 +255,7 @@ def _binomial_mass(counts: NDArray[np.int64], n: int, p: float) -> NDArray[np.fl
     return mass
 
 
-def _smallest(reached: Callable[[float], bool], largest: float) -> float:
+def smallest(reached: Callable[[float], bool], largest: float) -> float:
     """Where ``reached`` turns true between 0 and ``largest``, from above; NaN if it does not."""
     if not reached(largest):
         return math.nan

@@ -258,6 +258,11 @@ def test_a_mean_does_not_reward_failing(verdict: Judge) -> None:
     other = verdict({"a": good, "b": bad[:30] + ["timeout"] * 10}, better(), "score")
     assert other.verdict == "supported"
     assert other.explanation.endswith("; 0 of 40 trials of a failed, 10 of 40 of b.")
+    diverged = verdict({"a": good[:30] + [math.inf] * 10, "b": bad}, better(), "score")
+    assert (diverged.verdict, "a failed more often than b (10 and 0 of 40" in diverged.explanation) == (
+        "inconclusive",
+        True,
+    )
     assert "failed" not in verdict({"a": good, "b": bad}, better(), "score").explanation
     level = verdict({"a": [*good, "nan"]}, {"level": {"label": "a", "at_least": 0.5}}, "score")
     assert level.explanation.endswith("; 1 of 41 trials of a failed.")
@@ -279,6 +284,10 @@ def test_fewer_than_six_values_settle_nothing(verdict: Judge, n: int) -> None:
     long = {"a": [1.0] * 30, "b": [0.0] * 30}
     average = verdict([long, {"a": [1.0] * n, "b": [0.0] * n}], better(scope="average"), "score")
     assert average.verdict == word
+    varying = {"a": [1.0 + i / 1000 for i in range(n)], "b": [0.0] * n}
+    assert n == 1 or stats.student_t(varying["a"]).low > 0
+    for cells in ([long, varying], [varying, long]):
+        assert verdict(cells, better(scope="average"), "score").verdict == word
     changed = [{"a": [0.5 + i / 1000 for i in range(30)]}, {"a": [2.5 + i / 1000 for i in range(n)]}]
     assert verdict(changed, trend("up"), "score").verdict == word
 
@@ -521,6 +530,12 @@ def test_sensitivity(summarised: Any) -> None:
     assert judged(mild, mild).verdict == "inconclusive"
     assert judged([0.1, *[math.inf] * 11], mild).verdict == "supported"
     assert judged([math.inf] * 12, mild).verdict != "supported"  # all alike bad: no setting makes a difference
+    higher = [
+        replace(selected(label, [-s for s in scores]), direction="higher")
+        for label, scores in zip("ab", (steep, mild), strict=True)
+    ]
+    found = judge(replace(summary, selections=higher), suite)[0]
+    assert (found.verdict, found.estimate) == ("supported", pytest.approx(1.45 - 0.1 - 0.055))
     found = judged(steep, mild, planned=3)
     assert (found.verdict, found.explanation) == ("inconclusive", "Not tuned yet: a.")
 
@@ -729,6 +744,9 @@ def test_looks_cost_what_they_must(summarised: Any) -> None:
     summary, suite = summarised([{"a": wins(60, 100), "b": wins(40, 100)}], [better()])
     adaptive = replace(summary, entries=[replace(entry, looks=5) for entry in summary.entries])
     assert judge(adaptive, suite)[0].low == pytest.approx(stats.tango(20, 0, 100, 0.99).low)
+    for label in "ab":  # the most looks of the two
+        one = [replace(entry, looks=5 if entry.label == label else 1) for entry in summary.entries]
+        assert judge(replace(summary, entries=one), suite)[0].low == pytest.approx(stats.tango(20, 0, 100, 0.99).low)
 
 
 def adaptive_average(summarised: Any, looks: int, claim: dict[str, Any], **more: Any) -> Verdict:

@@ -219,8 +219,6 @@ def test_errors_are_compared_by_ranks_and_told_in_their_own_unit(store, bench):
     assert found[20]["test"] == "wilcoxon"
     assert found[20]["words"].startswith("two is better than one: error lower by 0.0")
     found, _ = cells(bench, "results", "one", "three", "--metric", "error")
-    differences = errors - (errors + 0)
-    assert differences.size == 60
     assert found[20]["detectable"] == pytest.approx(0.01 * stats.detectable_shift(60), rel=0.3)
     out = flat(bench("results", "one", "three", "--metric", "error").out)
     assert "Wilcoxon signed-rank test" in out
@@ -268,7 +266,17 @@ def test_looks_are_paid_for(store, bench):
     assert found[20]["looks"] == 2
     assert found[20]["p_value_raw"] == pytest.approx(2 * binomtest(16, 16).pvalue)
     assert found[20]["low"] == pytest.approx(stats.tango(16, 0, 50, 0.975).low)
+    assert found[20]["a"]["low"] == pytest.approx(stats.clopper_pearson(26, 50, 0.975).low)
     assert "whichever of the 2 looks" in bench("results", "one", "two").out
+
+
+def test_what_shows_little_counts_in_an_adaptive_suite(store, bench):
+    until = AdaptiveTrials(max=100, until=UntilEntry(decided=["one", "two"]))
+    one = {20: outcomes("1" * 26 + "0" * 24), 40: outcomes("1" * 3 + "0" * 47)}
+    two = {20: outcomes("1" * 10 + "0" * 40), 40: outcomes("0" * 50)}
+    store("results", {"one": one, "two": two}, trials=until)
+    found, _ = cells(bench, "results", "one", "two")
+    assert found[20]["p_value"] == pytest.approx(3 * 2 * binomtest(16, 16).pvalue)  # two cells and both together
 
 
 def test_several_suites_are_those_that_have_both_labels(store, bench):
@@ -384,6 +392,27 @@ def test_together_is_paid_for_in_an_adaptive_suite(store, bench):
     assert "each paid for over all cells and looks" in flat(bench("results", "one", "two").out)
 
 
+def test_together_is_no_verdict_where_test_and_estimate_disagree(store, bench):
+    one = {20: outcomes("1" * 40 + "0" * 160), 40: outcomes("0" * 10)}
+    two = {20: outcomes("0" * 200), 40: outcomes("1" * 6 + "0" * 4)}
+    store("results", {"one": one, "two": two})
+    pooled = cells(bench, "results", "one", "two")[1]["pooled"]
+    assert pooled["p_value"] < 1e-4  # 40 pairs against 6
+    assert (pooled["estimate"], pooled["separated"]) == (pytest.approx(-0.2), False)
+    assert pooled["verdict"] == "not separated"
+    pairs = int(4 / (1 / 200 + 1 / 10))  # which the mean over both is worth
+    assert pooled["detectable"] == pytest.approx(smallest_rate_difference(pairs, 0.4, 0.05 / 3))
+
+
+def test_together_is_not_better_where_one_finishes_less(store, bench):
+    scores = np.random.default_rng(1).normal(size=40)
+    failing = {20: [*scores[:20] + 0.5, *["error"] * 20], 40: list(scores + 0.5)}
+    store("results", {"one": {m: list(scores) for m in (20, 40)}, "two": failing}, metrics=("score",), value="score")
+    pooled = cells(bench, "results", "one", "two")[1]["pooled"]
+    assert (pooled["separated"], pooled["verdict"]) == (True, "not separated")
+    assert pooled["words"].endswith("two finishes significantly less often, so that it is not called better")
+
+
 def test_all_that_is_printed_is_one_family(store, bench):
     lost = outcomes("1" * 13 + "0" * 4 + "1" * 20), outcomes("0" * 13 + "1" * 4 + "1" * 20)
     raw = binomtest(4, 17).pvalue  # 0.049: enough for one comparison, and not for three
@@ -436,6 +465,11 @@ def test_another_seed_is_compared_unpaired(store, bench):
     assert "unpaired (40 and 40 trials on different data)" in flat(bench("a", "b", code=1).out)
     (one,) = json.loads(bench("a", "b", "--metric", "error", "--json", code=1).out)["comparisons"]
     assert one["test"] == "mann_whitney"
+    assert one["improvement"]["estimate"] == pytest.approx((12 * 10 + (30 * 12 + 10 * 28) / 2) / 1600)
+    for name, seed in (("c", 0), ("d", 7)):  # trials whose data nobody knows, which are not the same ones
+        store(name, {"one": outcomes("f" * 8)}, seed=seed, columns={"data_digest": pl.lit(None, pl.String)})
+    (one,) = json.loads(bench("c", "d", "--json").out)["comparisons"]
+    assert (one["paired"], one["identical"]) == (False, 0)
 
 
 def test_identical_cells_cost_nothing(store, bench):
@@ -485,6 +519,17 @@ def test_independent_sides_pay_for_their_looks(store, bench):
     assert (one["looks"], one["test"], one["verdict"]) == (2, "interval", "worse")
     assert [one["low"], one["high"]] == pytest.approx(ends(0.05))
     assert ends(1.01 * one["p_value_raw"])[1] < 0 < ends(0.99 * one["p_value_raw"])[1]
+
+
+def test_pairs_pay_for_the_looks_of_either_run(store, bench):
+    until = AdaptiveTrials(max=100, until=UntilEntry(half_width=0.1))
+    store("a", {"one": outcomes("1" * 40 + "0" * 10)})
+    store("b", {"one": outcomes("1" * 20 + "0" * 30)}, trials=until)
+    for first, second, code in (("a", "b", 1), ("b", "a", 0)):
+        (one,) = json.loads(bench(first, second, "--json", code=code).out)["comparisons"]
+        assert (one["paired"], one["looks"]) == (True, 2)
+        assert one["p_value_raw"] == pytest.approx(2 * binomtest(20, 20).pvalue)
+        assert one["detectable"] == pytest.approx(smallest_rate_difference(50, 0.4, 0.05 / 2))
 
 
 def test_long_labels_are_not_cut(store, bench):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from bench_core import stats
 from bench_core.cli.power import about
 from bench_core.plan import make_plan
-from bench_core.planning_power import smallest_rate_difference, spread_of
+from bench_core.planning_power import efficiency_of, power_of, smallest_rate_difference, spread_of
 from bench_core.suite import load_suite
 
 SUITE = """\
@@ -142,6 +143,23 @@ def test_stored_trials_of_another_seed_tell_the_discordance(bench, pilot):
     assert pairs(bench, "--results", "elsewhere")[1]["pilot"] is None
 
 
+def test_trials_of_another_suite_tell_nothing(bench, pilot, checkout):
+    pilot({"one": [0.1] * 30 + [0.9] * 20, "two": [0.1] * 25 + [0.9] * 25})
+    (run,) = (checkout / "results" / "planned").iterdir()
+    other = checkout / "results" / "quite-another" / run.name.replace("-s3-", "-s5-")
+    other.mkdir(parents=True)
+    text = (run / "suite.yaml").read_text(encoding="utf-8")
+    (other / "suite.yaml").write_text(text.replace("name: planned", "name: quite-another"), encoding="utf-8")
+    assert pairs(bench)[1]["pilot"] == run.name
+
+
+def test_a_label_that_cannot_run_is_compared_with_none(checkout, plugins):
+    plan = make_plan(load_suite(checkout / "suites" / "planned.yaml"), plugins)
+    cells = tuple(replace(cell, skipped="no samples" if cell.label == "three" else None) for cell in plan.cells)
+    told = power_of(replace(plan, cells=cells), plugins.metrics.get("success"))
+    assert {label for pair in told.pairs for label in (pair.a, pair.b)} == {"one", "two", "tuned"} == set(told.trials)
+
+
 def test_the_last_sentence_says_it_all(bench, pilot):
     least = [
         stats.detectable_rate_difference(400, 0.1, ALPHA),
@@ -248,6 +266,10 @@ def test_errors_are_in_standard_deviations_or_in_their_unit(bench, pilot):
     assert scenario["trials"] == stats.pairs_for_shift(0.05 / scenario["spread"], ALPHA)
     assert found["one", "two", 40]["scenarios"][0]["trials"] is None
     assert "?: not known" in flat(bench("planned", "--metric", "error").out)
+
+
+def test_a_mean_is_tested_at_full_efficiency():
+    assert [efficiency_of(kind) for kind in ("mean", "skewed")] == [1.0, stats.WILCOXON_EFFICIENCY]
 
 
 def test_the_spread_of_failures_is_none():

@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench_core import stats
+from bench_core import estimates
 from bench_core.estimates import FAILED, Sample, estimate, value_of_failure
 from bench_core.metrics import Metric, ReportedMetric
 from bench_core.report.html import HtmlFormat
 from bench_core.selection import Candidate, Selection
-from bench_core.summary import Comparison, Entry, Part, Summary, Tuning, Verdict
+from bench_core.summary import Comparison, Entry, Part, Summary, Tuning, Verdict, _judged, comparison
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -151,46 +151,21 @@ def make_summary(
 
 def judged(entries: Sequence[Entry], comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list[Entry]:
     """Return the entries by metric, with the best of each problem cell marked and the others held against it."""
-    found = []
-    for metric in metrics:
-        sign = 1 if metric.direction == "higher" else -1
-        for key in dict.fromkeys(entry.problem_key for entry in entries):
-            own = [entry for entry in entries if (entry.metric, entry.problem_key) == (metric.name, key)]
-            best = max((entry for entry in own if not entry.control), key=lambda entry: sign * entry.estimate)
-            apart = {
-                frozenset((c.a, c.b))
-                for c in comparisons
-                if c.separated and (c.metric, c.problem_key) == (metric.name, key)
-            }
-            for entry in own:
-                word = "separated" if frozenset((entry.label, best.label)) in apart else "not separated"
-                word = "" if entry.control else "best" if entry is best else word
-                found.append(replace(entry, verdict=word))
-    return found
+    return [
+        entry
+        for metric in metrics
+        for entry in _judged(
+            [entry for entry in entries if entry.metric == metric.name],
+            [each for each in comparisons if each.metric == metric.name],
+            metric,
+        )
+    ]
 
 
 def compare(a: Sample, b: Sample, metric: Metric, where: Mapping[str, Any]) -> Comparison:
     """Return the paired test of two cells, not adjusted."""
-    left, right = a.values[metric.name], b.values[metric.name]
-    test = stats.mcnemar_exact(left, right) if metric.kind == "rate" else stats.wilcoxon(left, right)
-    return Comparison(
-        a=a.label,
-        b=b.label,
-        metric=metric.name,
-        where=where,
-        problem_key=a.problem_key,
-        n_pairs=test.n_pairs,
-        n01=test.n01,
-        n10=test.n10,
-        test=test.test,
-        p_value_raw=test.p_value,
-        p_value=test.p_value,
-        difference=test.difference,
-        low=test.low,
-        high=test.high,
-        separated=stats.separated(test, test.p_value),
-        favours={"a": a.label, "b": b.label}.get(test.favours),
-    )
+    test = estimates.compare(a, b, metric)
+    return comparison(a, b, where, metric, test, test.p_value)
 
 
 def make_claim(text: str, verdict: Any = "supported", **changes: Any) -> Verdict:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench_core.report import figures
+from bench_core.report import figures, table
 from bench_core.summary import Summary
 
 Made = Callable[..., Summary]
@@ -36,11 +36,20 @@ def test_a_figure_is_svg_and_pdf_with_its_labels_as_text_and_the_same_every_time
     assert {"plain", "tuned", "control", "m", "share of success", "50", "100", "200"} <= set(texts(files["svg"]))
 
 
+def test_a_line_runs_along_x_with_the_intervals_of_the_table(made: Made) -> None:
+    summary = made(places=(200, 50, 100))
+    line, _, (bars,) = figures._figure(summary, "success").axes[0].containers[0]
+    entries = sorted((entry for entry in summary.table("success") if entry.label == "plain"), key=lambda entry: entry.x)
+    assert line.get_xydata().tolist() == [[entry.x, entry.estimate] for entry in entries]
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == [pytest.approx([entry.low, entry.high]) for entry in entries]
+
+
 def test_what_looks_like_mathematics_or_markup_stays_text(hostile: Summary) -> None:
     for metric in hostile.metrics:
         found = drawn(hostile, metric)
         assert not [text for text in found if "mathdefault" in text]
-        expected = {figures.clean(entry.label)[:40] for entry in hostile.entries}
+        expected = {table.clean(entry.label)[:40] for entry in hostile.entries}
         assert {label.lstrip("_") for label in expected} <= {text.strip().lstrip("_") for text in found}
 
 

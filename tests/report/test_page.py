@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench_core.report import html
+from bench_core.report import html, table
 from bench_core.summary import Summary
 
 if TYPE_CHECKING:
@@ -126,9 +127,9 @@ def test_plots_are_drawn_and_their_legends_say_the_names(opened: Opened) -> None
         "Tuning",
         "How trials ended",
     ]
-    assert page.locator("#s0-plots .plot .main-svg:first-of-type").count() >= len(titles)
+    assert page.locator("#s0-plots .plot .main-svg:first-of-type").count() == len(titles)
     legend = page.locator("#s0-plots .legendtext").all_text_contents()
-    assert {IMAGE, SCRIPT, BOLD, "$\\alpha$ %{y} &lt;i&gt;"} <= set(legend)
+    assert {IMAGE, SCRIPT, BOLD, "$\\alpha$ %{y} &lt;i&gt;", "control†"} <= set(legend)
     assert page.locator(".plot svg a, .plot svg image").count() == 0
 
 
@@ -142,6 +143,26 @@ def test_a_hover_text_is_text(opened: Opened) -> None:
     assert text is not None
     assert IMAGE in text
     assert re.search(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", text)
+
+
+def data(page: Page, title: str) -> list[dict[str, Any]]:
+    """Return what the plot of that title is drawn from."""
+    figure = page.locator("figure", has=page.get_by_role("heading", name=title))
+    return list(figure.locator(".plot").evaluate("plot => plot.data"))
+
+
+def test_paired_differences_are_those_of_the_summary_minus_the_best(opened: Opened, hostile: Summary) -> None:
+    best = next(entry.label for entry in hostile.table("success") if entry.verdict == "best")
+    drawn = {unescape(trace["text"][0]).partition(" − ")[0]: trace for trace in data(opened.page, "Paired differences")}
+    compared = [each for each in hostile.comparisons if each.metric == "success" and each.where["m"] == 50]
+    rivals = [each for each in compared if best in (each.a, each.b)]
+    assert len(rivals) == 6
+    for each in rivals:
+        sign, label = (-1, each.b) if each.a == best else (1, each.a)
+        low, high = sorted([sign * each.low, sign * each.high])
+        trace = drawn[table.clean(label)]
+        arms = [trace["y"][0] - trace["error_y"]["arrayminus"][0], trace["y"][0] + trace["error_y"]["array"][0]]
+        assert [trace["y"][0], *arms] == pytest.approx([sign * each.difference, low, high])
 
 
 def test_nothing_but_its_own_files_is_asked_for_and_nobody_complains(opened: Opened) -> None:
@@ -177,6 +198,9 @@ def test_columns_sort_by_click_and_by_key(page: Page) -> None:
     assert numbers() == before
     heading(page, "label").get_by_role("button").click()
     assert column(page, "label")[0].strip() == "__proto__"
+    for _ in ("up", "down"):  # what has no value comes last either way
+        heading(page, "s/trial B").get_by_role("button").click()
+        assert [text != "" for text in column(page, "s/trial B")] == [True] * 4 + [False] * 12
 
 
 def test_rows_are_found_by_problem_word_label_and_control(page: Page) -> None:
@@ -202,6 +226,7 @@ def test_the_metric_switches_the_table_and_the_plots(page: Page, hostile: Summar
     assert f"{entry.estimate:.3g}" in column(page, "median error [95 %]")[-1]
     assert page.locator("#s0-plots h4").first.inner_text() == "Error against m"
     assert "Wilcoxon" in page.locator("#s0-pairs .notes").inner_text()
+    assert page.locator("#s0-pairs tbody tr").count() == 21  # of the seven that compete, on the first problem cell
 
 
 def test_an_interval_says_its_numbers_to_a_mouse_and_to_a_keyboard(opened: Opened, hostile: Summary) -> None:
@@ -239,7 +264,7 @@ def test_a_claim_shows_its_verdict_in_words_and_its_parts_on_demand(opened: Open
     tally = " ".join(claims.locator(".tally").inner_text().split())
     assert tally == "1 supported, 1 contradicted (expected), 1 inconclusive"
     assert "published\n0.25" in claims.inner_text()
-    assert "✗\ncontradicted (expected)" in claims.inner_text() or "✗contradicted (expected)" in claims.inner_text()
+    assert claims.locator(".ruling").nth(1).text_content() == "✗contradicted (expected)"
     part = claims.get_by_text(f"part of Claim {IMAGE}")
     assert part.is_hidden()
     claims.locator("summary").first.press("Enter")
@@ -262,9 +287,10 @@ def test_time_is_held_against_quality_on_one_machine_at_a_time(opened: Opened) -
         f"B: abacus {BOLD}, 9 threads",
     ]
     assert "__proto__" not in drawn()
-    assert {"tuned", "control"} < set(drawn())
+    assert {"tuned", "control†"} < set(drawn())
     where.select_option(index=1)
     assert drawn() == ["__proto__", "tuned"]
+    assert [trace["x"] for trace in data(page, "Time against quality")[1:]] == [[2.0], [1.0]]
     assert f"on B: abacus {BOLD}, 9 threads; only labels" in figure.locator("figcaption").inner_text()
     where.select_option(index=0)
     assert len(drawn()) == 7
@@ -305,11 +331,21 @@ def test_without_its_plots_the_page_says_so(page: Page) -> None:
     page.get_by_text("Not drawn: plotly.min.js is not beside this page.").first.wait_for()
 
 
+def inks(page: Page) -> set[str]:
+    """Return the colours of the letters in all plots."""
+    colors = "plots => plots.map(plot => plot.layout && plot.layout.font.color)"
+    return set(page.locator("#s0-plots .plot").evaluate_all(colors))
+
+
 def test_paper_is_white_and_shows_plots_nobody_scrolled_to(opened: Opened) -> None:
     page = opened.page
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
-    assert page.pdf(format="A4").startswith(b"%PDF")
+    assert inks(page) == {"#e7e9eb"}
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert inks(page) == {"#1b1d1f"}
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert inks(page) == {"#e7e9eb"}
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".tools").is_visible()

@@ -164,13 +164,11 @@
 
   // ---- tables that sort ------------------------------------------------------------------------------------------------
 
+  const missing = (key) => key === null || key === undefined || Number.isNaN(key);
   function compare(a, b) {
-    if (a === null || a === undefined || Number.isNaN(num(a)) && typeof a !== 'string') return b === null || b === undefined ? 0 : 1;
-    if (b === null || b === undefined) return -1;
     const [x, y] = [num(a), num(b)];
     return typeof x === 'number' && typeof y === 'number' ? (x < y ? -1 : x > y ? 1 : 0) : String(a).localeCompare(String(b), 'en', { numeric: true });
   }
-  const missing = (key) => key === null || key === undefined;
 
   /** Make a table whose headings are buttons that sort: up, down, and back to the order that it came in.
 
@@ -193,13 +191,10 @@
     const update = () => {
       const found = rows();
       if (state.by >= 0) {
-        const order = found.map((row, at) => [row, at]);
-        order.sort(([a, i], [b, j]) => {
+        found.sort((a, b) => {
           const [left, right] = [a.keys[state.by], b.keys[state.by]];
-          if (missing(left) || missing(right)) return missing(left) - missing(right) || i - j;
-          return (state.down ? -1 : 1) * compare(left, right) || i - j;
+          return missing(left) || missing(right) ? missing(left) - missing(right) : (state.down ? -1 : 1) * compare(left, right);
         });
-        found.splice(0, found.length, ...order.map(([row]) => row));
       }
       heads.forEach((head, at) => head.setAttribute('aria-sort', at !== state.by ? 'none' : state.down ? 'descending' : 'ascending'));
       let group = null;
@@ -219,7 +214,6 @@
 
   const VERDICTS = { best: '★', 'not separated': '≈', separated: '▽', control: '◇' };
   const DIFFERENCES = { rate: 'differences of rates with Tango score', mean: 'mean differences with Student\'s t', skewed: 'median differences with order-statistic' };
-  const CLAIMS = { supported: '✓', contradicted: '✗', inconclusive: '?' };
   const VERDICT_CLASS = { best: 'best', 'not separated': 'near', separated: 'far', control: 'control' };
 
   function verdict(text) {
@@ -281,11 +275,10 @@
     const plain = (value) => (value >= 1e6 || value < 1e-4 ? value.toExponential(0).replace('e+', 'e').replace('e-', 'e−') : String(value));
     return { type: 'log', ...around, tickvals, ticktext: tickvals.map(plain), minor: { tickvals: minor, ticks: 'outside', ticklen: 2.5, tickcolor: PAPER[theme()].axis, showgrid: false } };
   }
-  const axisLike = () => { const { xaxis } = layoutOf({}, 1); return xaxis; };
 
   /** A figure: title, controls, a place to draw, a caption. make() returns {traces, layout, labels} or {missing}. */
   function figure(title, caption, controls, make, name) {
-    const box = el('div', { class: 'plot', role: 'img', });
+    const box = el('div', { class: 'plot', role: 'img' });
     const note = el('p', { class: 'missing', hidden: true });
     const under = el('figcaption');
     const named = typeof title === 'function' ? title : () => title;
@@ -385,7 +378,7 @@
     tools.append(el('label', { class: 'field' }, el('span', {}, 'find'), search));
     if (s.labels.some((label) => label.control)) tools.append(el('label', { class: 'tick' }, controls, 'hide controls'));
     const chips = el('div', { class: 'chips', role: 'group', 'aria-label': 'Labels that are shown' }, s.labels.map((label, index) => {
-      const chip = el('button', { type: 'button', class: 'chip', 'aria-pressed': 'true' }, swatch(label), el('span', {}, label.name));
+      const chip = el('button', { type: 'button', class: 'chip', 'aria-pressed': 'true' }, swatch(label), el('span', {}, label.name + label.mark));
       chip.addEventListener('click', () => {
         if (!state.hidden.delete(index)) state.hidden.add(index);
         chip.setAttribute('aria-pressed', String(!state.hidden.has(index)));
@@ -507,11 +500,12 @@
     const file = (kind) => `${s.name}-${kind}`;
     const place = (group) => s.groups[group].x;
     const title = () => `${metric().centre} ${metric().name}`;
-    const withInterval = (row) => `${show(num(row.estimate))} [${show(num(row.low))}, ${show(num(row.high))}]`;
+    const withInterval = (row) => row.text[metric().columns.findIndex((column) => column.kind === 'estimate')];
+    const titled = (label, size) => esc(short(s.labels[label].name, size)) + s.labels[label].mark;
     const rowHover = (row) => hover(row.name, s.groups[row.group].title, `${metric().centre} ${metric().name} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`);
     const line = (label, extra) => ({ color: colorOf(s.labels[label]), dash: s.labels[label].dash, width: s.labels[label].control ? 1.3 : 1.9, ...extra });
     const marker = (label, extra) => ({ color: colorOf(s.labels[label]), symbol: s.labels[label].symbol, size: 7.5, ...extra });
-    const named = (label) => ({ name: esc(short(s.labels[label].name, 40)), legendgroup: `l${label}`, hovertemplate: '%{text}<extra></extra>' });
+    const named = (label) => ({ name: titled(label, 40), legendgroup: `l${label}`, hovertemplate: '%{text}<extra></extra>' });
     const labelsIn = (items) => unique(items.map((item) => item.label)).filter(shown).sort((a, b) => a - b);
 
     /** Lay low and high of a curve out as a closed polygon, one for every stretch without holes. */
@@ -559,7 +553,7 @@
             const own = rows.filter((row) => row.label === label).sort((a, b) => place(a.group) - place(b.group));
             const x = own.map((row) => place(row.group));
             const finite = (key) => own.map((row) => (metric().log && num(row[key]) <= 0 ? num(row.estimate) / 10 : num(row[key])));
-            const bars = own.length === 1 ? errors(own, 'y') : {};
+            const bars = own.length === 1 ? errors(own, label) : {};
             return [...band(label, x, finite('low'), finite('high')), { ...named(label), ...bars, x, y: finite('estimate').map((y) => (Number.isFinite(y) ? y : null)), mode: 'lines+markers', line: line(label), marker: marker(label), text: own.map(rowHover) }];
           });
           return { traces, layout: { xaxis: xAxis(), yaxis: yAxis(rows) }, labels: labels.length };
@@ -567,7 +561,7 @@
         const groups = unique(rows.map((row) => row.group)).sort((a, b) => a - b);
         const traces = labels.map((label, k) => {
           const own = rows.filter((row) => row.label === label);
-          return { ...named(label), x: own.map((row) => groups.indexOf(row.group) + dodge(k, labels.length)), y: own.map((row) => (Number.isFinite(num(row.estimate)) ? num(row.estimate) : null)), mode: 'markers', marker: marker(label), ...errors(own, 'y'), text: own.map(rowHover) };
+          return { ...named(label), x: own.map((row) => groups.indexOf(row.group) + dodge(k, labels.length)), y: own.map((row) => (Number.isFinite(num(row.estimate)) ? num(row.estimate) : null)), mode: 'markers', marker: marker(label), ...errors(own, label), text: own.map(rowHover) };
         });
         return { traces, layout: { xaxis: cellsAxis(groups), yaxis: yAxis(rows) }, labels: labels.length };
       }, file('metric'));
@@ -578,9 +572,9 @@
     function cellsAxis(groups, text) {
       return { tickvals: range(groups.length), ticktext: groups.map((group) => esc(short(text ? text(group) : s.groups[group].title, 34))), range: [-0.6, groups.length - 0.4], showgrid: false };
     }
-    function errors(rows, axis) {
+    function errors(rows, label) {
       const side = (high, low) => rows.map((row) => { const d = num(row[high]) - num(row[low]); return Number.isFinite(d) ? Math.max(0, d) : 0; });
-      return { [`error_${axis}`]: { type: 'data', symmetric: false, array: side('high', 'estimate'), arrayminus: side('estimate', 'low'), thickness: 1.3, width: 3 } };
+      return { error_y: { type: 'data', color: colorOf(s.labels[label]), symmetric: false, array: side('high', 'estimate'), arrayminus: side('estimate', 'low'), thickness: 1.3, width: 3 } };
     }
 
     // ---- paired differences
@@ -609,11 +603,10 @@
           const traces = labels.map((label, k) => {
             const own = drawn.filter((point) => point.label === label);
             const color = colorOf(s.labels[label]);
-            return { ...named(label), x: own.map((point) => groups.indexOf(point.group) + dodge(k, labels.length)), y: own.map((point) => point.estimate), mode: 'markers', ...errors(own, 'y'),
+            return { ...named(label), x: own.map((point) => groups.indexOf(point.group) + dodge(k, labels.length)), y: own.map((point) => point.estimate), mode: 'markers', ...errors(own, label),
               marker: { ...marker(label, { size: 9 }), color: own.map((point) => (point.each.separated ? color : PAPER[theme()].open)), line: { color, width: 1.8 } },
               text: own.map((point) => hover(`${s.labels[label].name} − ${s.labels[point.anchor].name}`, s.groups[point.group].title, `${show(point.estimate)} [${show(point.low)}, ${show(point.high)}]`, `${plural(point.each.n, 'pair')}, adjusted p ${point.each.p_text[1]}: ${point.each.words}`)) };
           });
-          traces.forEach((trace, k) => { trace.error_y.color = colorOf(s.labels[labels[k]]); });
           const zero = { type: 'line', xref: 'paper', x0: 0, x1: 1, y0: 0, y1: 0, line: { color: PAPER[theme()].axis, width: 1.2 } };
           return { traces, layout: { shapes: [zero], xaxis: { ...cellsAxis(groups, byX ? (group) => String(place(group)) : null), ...(byX ? { title: { text: esc(s.x), standoff: 8 } } : {}) }, yaxis: { title: { text: esc(`difference in ${metric().name}`), standoff: 8 } } }, labels: labels.length };
         }, file('differences'));
@@ -729,8 +722,7 @@
         const front = own.filter((row) => !s.labels[row.label].control).sort((a, b) => time(a) - time(b) || sign * (a.estimate - b.estimate)).filter((row) => { const better = sign * row.estimate < best; if (better) best = sign * row.estimate; return better; });
         const last = Math.max(...own.map(time));
         const traces = [{ x: [...front.map(time), last], y: [...front.map((row) => row.estimate), ...front.slice(-1).map((row) => row.estimate)], mode: 'lines', line: { color: PAPER[theme()].axis, width: 1.4, dash: 'solid', shape: 'hv' }, hoverinfo: 'skip', name: 'Pareto front' },
-          ...own.map((row) => ({ ...named(row.label), x: [time(row)], y: [row.estimate], mode: 'markers', marker: marker(row.label, { size: 9.5 }), ...errors([row], 'y'), text: [hover(row.name, `${show(time(row))} s per trial`, `${title()} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`)] }))];
-        traces.slice(1).forEach((trace, k) => { trace.error_y.color = colorOf(s.labels[own[k].label]); });
+          ...own.map((row) => ({ ...named(row.label), x: [time(row)], y: [row.estimate], mode: 'markers', marker: marker(row.label, { size: 9.5 }), ...errors([row], row.label), text: [hover(row.name, `${show(time(row))} s per trial`, `${title()} ${withInterval(row)}`, `${plural(row.n, 'trial')}, ${row.failed} failed`)] }))];
         return { traces, layout: { xaxis: { ...logAxis(own.map(time)), title: { text: 'seconds per trial', standoff: 8 } }, yaxis: yAxis(own) }, labels: own.length + 1 };
       }, file('time'));
       add(made);
@@ -751,7 +743,7 @@
           return { ...named(each.label), showlegend: false, y: fine.map((_, i) => k + 0.34 * (((i * 7) % 11) / 10 - 0.5)), x: fine.map(([, , , value]) => num(value)), mode: 'markers', marker: marker(each.label, { opacity: 0.75 }), text: fine.map(([trial, repeat, , value]) => hover(`${s.labels[each.label].name}, repeat ${repeat}`, `${valued().name} ${show(num(value))}`, `bench replay ${trial}`)) };
         });
         const lost = (each) => each.trials.filter(([, , , value]) => !Number.isFinite(num(value))).length;
-        const ticks = own.map((each) => esc(short(s.labels[each.label].name, 28)) + (lost(each) ? ` (${lost(each)} failed)` : ''));
+        const ticks = own.map((each) => titled(each.label, 28) + (lost(each) ? ` (${lost(each)} failed)` : ''));
         return { traces, layout: { height: 120 + 30 * own.length, xaxis: { ...(valued().log && values.every((value) => value > 0) ? logAxis(values) : {}), title: { text: esc(valued().name), standoff: 8 } }, yaxis: { tickvals: range(own.length), ticktext: ticks, range: [own.length - 0.4, -0.6], showgrid: false } } };
       }, file('trials'));
       add(made);
@@ -776,7 +768,7 @@
           const n = k ? String(k + 1) : '';
           const gap = 0.05;
           const width = (1 - gap * (each.grid.length - 1)) / each.grid.length;
-          axes[`xaxis${n}`] = { ...axisLike(), domain: [k * (width + gap), k * (width + gap) + width], tickvals: range(values.length), ticktext: values.map((value) => esc(short(String(value), 14))), range: [-0.5, values.length - 0.5], title: { text: esc(short(name, 24)), standoff: 8 }, showgrid: false, anchor: 'y' };
+          axes[`xaxis${n}`] = { ...layoutOf({}, 1).xaxis, domain: [k * (width + gap), k * (width + gap) + width], tickvals: range(values.length), ticktext: values.map((value) => esc(short(String(value), 14))), range: [-0.5, values.length - 0.5], title: { text: esc(short(name, 24)), standoff: 8 }, showgrid: false, anchor: 'y' };
           const where = (one) => values.indexOf(one.choice[k]);
           const text = (one) => hover(each.grid.map(([other], i) => `${other} = ${one.choice[i]}`).join(', '), `${each.metric} ${show(one.score)}, ${plural(one.n, 'trial')}, ${one.failed} failed`, one.chosen ? 'chosen' : '');
           const bests = values.map((value, i) => { const own = finite.filter((one) => where(one) === i).map((one) => one.score); return own.length ? better(...own) : null; });
@@ -788,8 +780,7 @@
             { ...shared, x: chosen.map(where), y: chosen.map((one) => one.score), mode: 'markers', marker: { color, symbol: 'star', size: 14, line: { color: PAPER[theme()].open, width: 1 } }, text: chosen.map(text) },
           ];
         });
-        const { xaxis, ...others } = axes;
-        return { traces, layout: { xaxis, ...others, yaxis: { title: { text: esc(`holdout ${each.metric}`), standoff: 8 }, ...(scores.every((score) => score > 0) && Math.max(...scores) / Math.min(...scores) > 8 ? logAxis(scores) : {}) } } };
+        return { traces, layout: { ...axes, yaxis: { title: { text: esc(`holdout ${each.metric}`), standoff: 8 }, ...(scores.every((score) => score > 0) && Math.max(...scores) / Math.min(...scores) > 8 ? logAxis(scores) : {}) } } };
       }, file('tuning'));
       add(made);
     }
@@ -810,7 +801,7 @@
           const x = labels.map((label) => total(label, (row) => (k ? (row.failures.find(([name]) => name === kind) || [0, 0])[1] : row.n - row.failed)));
           return { type: 'bar', orientation: 'h', name: esc(kind), y: range(labels.length), x, marker: { color: fills[k % fills.length], line: { color: paper.page, width: 1 }, pattern: k ? { shape: PATTERNS[(k - 1) % PATTERNS.length], fillmode: 'overlay', fgcolor: paper.page, size: 7, solidity: 0.2 } : {} }, text: x.map((n, i) => hover(s.labels[labels[i]].name, `${count(n)} ${kind} of ${count(total(labels[i], (row) => row.n))}`)), textposition: 'none', hovertemplate: '%{text}<extra></extra>' };
         });
-        return { traces, layout: { legend: { ...layoutOf({}, 1).legend, traceorder: 'normal' }, barmode: 'stack', bargap: 0.35, height: 150 + 26 * labels.length, xaxis: { title: { text: 'trials', standoff: 8 } }, yaxis: { tickvals: range(labels.length), ticktext: labels.map((label) => esc(short(s.labels[label].name, 28))), range: [labels.length - 0.4, -0.6], showgrid: false, showline: false, ticks: '' } } };
+        return { traces, layout: { legend: { ...layoutOf({}, 1).legend, traceorder: 'normal' }, barmode: 'stack', bargap: 0.35, height: 150 + 26 * labels.length, xaxis: { title: { text: 'trials', standoff: 8 } }, yaxis: { tickvals: range(labels.length), ticktext: labels.map((label) => titled(label, 28)), range: [labels.length - 0.4, -0.6], showgrid: false, showline: false, ticks: '' } } };
       }, file('failures'));
       add(made);
     } else notDrawn.push('Failures: no trial failed.');
@@ -896,11 +887,9 @@
   // ---- claims ----------------------------------------------------------------------------------------------------------
 
   function claimsTable(s) {
-    const ruling = (claim) => el('span', { class: `verdict ${claim.verdict}` }, el('span', { class: 'symbol', 'aria-hidden': 'true' }, CLAIMS[claim.verdict] || '·'), claim.said || claim.verdict);
-    const item = (claim, depth) => {
-      const evidence = [
-        ...claim.pieces.map((part) => el('tr', {}, el('td', {}, ruling(part)), el('td', { class: 'text' }, part.text, part.where ? el('span', { class: 'muted' }, ` (${part.where})`) : null), el('td', { class: 'numeric' }, part.measured), el('td', { class: 'numeric' }, part.n ? `n ${count(part.n)}` : ''))),
-      ];
+    const ruling = (claim) => el('span', { class: `verdict ${claim.verdict}` }, el('span', { class: 'symbol', 'aria-hidden': 'true' }, claim.symbol), claim.said);
+    const item = (claim) => {
+      const evidence = claim.pieces.map((part) => el('tr', {}, el('td', {}, ruling(part)), el('td', { class: 'text' }, part.text, part.where ? el('span', { class: 'muted' }, ` (${part.where})`) : null), el('td', { class: 'numeric' }, part.measured), el('td', { class: 'numeric' }, part.n ? `n ${count(part.n)}` : '')));
       return el('li', { class: `claim ${claim.verdict}` },
         el('div', { class: 'ruling' }, ruling(claim)),
         el('div', {},
@@ -913,9 +902,9 @@
             claim.n ? el('div', {}, el('dt', {}, 'n'), el('dd', {}, count(claim.n))) : null,
             el('div', {}, el('dt', {}, claim.family), el('dd', {}, claim.decisive ? claim.id : `${claim.id}, does not decide`))),
           evidence.length ? el('details', {}, el('summary', {}, `${plural(evidence.length, 'part')}`), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Parts of ${claim.id}` }, el('table', { class: 'wrapping' }, el('tbody', {}, evidence)))) : null,
-          claim.readings.length && depth < 4 ? el('details', {}, el('summary', {}, plural(claim.readings.length, 'reading')), el('ol', { class: 'claims' }, claim.readings.map((reading) => item(reading, depth + 1)))) : null));
+          claim.readings.length ? el('details', {}, el('summary', {}, plural(claim.readings.length, 'reading')), el('ol', { class: 'claims' }, claim.readings.map(item))) : null));
     };
-    return [el('p', { class: 'tally' }, s.tally), el('ol', { class: 'claims' }, s.claims.map((claim) => item(claim, 0))), el('p', { class: 'notes' }, s.guarantee)];
+    return [el('p', { class: 'tally' }, s.tally), el('ol', { class: 'claims' }, s.claims.map(item)), el('p', { class: 'notes' }, s.guarantee)];
   }
 
   // ---- the page --------------------------------------------------------------------------------------------------------
@@ -939,8 +928,11 @@
 
   const links = new Map([...contents.querySelectorAll('a')].map((link) => [link.hash.slice(1), link]));
   const reading = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { for (const link of links.values()) link.removeAttribute('aria-current'); links.get(entry.target.id).setAttribute('aria-current', 'location'); }
-  }, { rootMargin: '-15% 0px -75% 0px' });
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) links.get(target.id).setAttribute('aria-current', 'location');
+      else links.get(target.id).removeAttribute('aria-current');
+    }
+  }, { rootMargin: '-15% 0px -85% 0px' });
   for (const id of links.keys()) if (id.includes('-')) reading.observe(document.getElementById(id));
 
   dark.addEventListener('change', () => plots.forEach((plot) => plot.update()));

@@ -66,7 +66,7 @@ def columns(summary: Summary, metric: str) -> list[Column]:
 
 
 def _time_column(title: str, machine: str | None) -> Column:
-    about = f"seconds per trial{f', on {figures.clean(machine)}' if machine else ''}"
+    about = f"seconds per trial{f', on {table.clean(machine)}' if machine else ''}"
     return Column(
         title,
         "number",
@@ -120,9 +120,9 @@ def data(summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def clean(value: Any) -> Any:
-    """Return ``value`` with every text in it on one line and visible, see ``figures.clean``; keys are ours."""
+    """Return ``value`` with every text in it on one line and visible, see ``table.clean``; keys are ours."""
     if isinstance(value, str):
-        return figures.clean(value)
+        return table.clean(value)
     if isinstance(value, Mapping):
         return {key: clean(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -163,11 +163,9 @@ def _suite(summary: Summary, drawn: Mapping[str, str]) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in summary.claims],
         "tally": claims.tally(summary.claims) if summary.claims else "",
         "guarantee": claims.guarantee(summary.claims) if summary.claims else "",
-        "machines": machines(summary),
+        "machines": table.machines(summary),
         "tuned": [asdict(each) for each in table.tuned(summary)],
         "environments": _environments(summary),
-        "absent": list(summary.absent),
-        "stale": summary.stale,
         "seconds": _total_seconds(summary),
         "thin": {"path": plots.path_points(summary), "profile": plots.profile_points(summary), "few": plots.FEW},
         "tuning": [plots.tuning(selection) for selection in summary.selections],
@@ -176,16 +174,6 @@ def _suite(summary: Summary, drawn: Mapping[str, str]) -> dict[str, Any]:
     for each in (each for kind in curves.values() for each in kind):
         each["label"], each["group"] = labels[each["label"]], keys[each.pop("key")]
     return found | curves
-
-
-def machines(summary: Summary) -> list[str]:
-    """Return what timings ran on; where it is several, each begins with the letter of its column."""
-    several = len(summary.machines) > 1
-    letters = [title.rpartition(" ")[2] for title in table.clocks(summary)]
-    return [
-        f"{letter}: {machine}" if several else machine
-        for letter, machine in zip(letters, summary.machines, strict=False)
-    ]
 
 
 def _total_seconds(summary: Summary) -> str:
@@ -213,12 +201,13 @@ def _metric(summary: Summary, name: str, shown: Sequence[Column], figure: str) -
 
 
 def _label(summary: Summary, label: str, look: figures.Style) -> dict[str, Any]:
-    first = next(entry for entry in summary.entries if entry.label == label)
+    entries = [entry for entry in summary.entries if entry.label == label]
+    first = entries[0]
     return {
         "name": label,
         "method": first.method,
         "control": first.control,
-        "params": table.settings(first.method_params),
+        "mark": table.REFERENCE * any(entry.reference for entry in entries),
         "color": look.color,
         "dark": look.dark,
         "symbol": look.symbol,
@@ -351,8 +340,8 @@ def _claim(claim: Verdict) -> dict[str, Any]:
         "text": claim.text,
         "source": claim.source,
         "family": claim.family,
-        "form": claim.form,
         "verdict": claim.verdict,
+        "symbol": claims.SYMBOLS[claim.verdict],
         "said": claims.said(claim),
         "decisive": claim.decisive,
         "published": f"{published:g}" if isinstance(published, float | int) else published or "",
@@ -377,6 +366,8 @@ def _part(part: Part) -> dict[str, Any]:
     return {
         "where": table.settings(part.where),
         "verdict": part.verdict,
+        "symbol": claims.SYMBOLS[part.verdict],
+        "said": part.verdict,
         "text": part.text,
         "measured": _measured(part),
         "n": part.n,
