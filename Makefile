@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The tests start hundreds of processes, which need not compile the same files each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all clean
 
 # Published labels and controls, 100 trials per cell. Exit code 1 means that some trials failed, which is an outcome.

@@ -26,7 +26,8 @@ FAILED = ("nan", "error", "timeout")
 
 def attempted(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the trials that ran, failed ones included; a skipped cell has none."""
-    return rows.filter(pl.col("status") != "skipped")
+    skipped = rows["status"] == "skipped"
+    return rows.filter(~skipped) if skipped.any() else rows
 
 
 def values_of(rows: pl.DataFrame, metric: Metric) -> Values:
@@ -82,10 +83,10 @@ class Sample:
         known = self.rows["data_digest"]
         return known.hash(seed=0).set(known.is_null(), 0).to_numpy()
 
-    @property
+    @cached_property
     def seeds(self) -> set[int]:
         """Root seeds of the trials: one, as a rule."""
-        return set(self.rows["seed"]) if "seed" in self.rows.columns else set()
+        return set(self.rows["seed"].unique()) if "seed" in self.rows.columns else set()
 
     def first(self, trials: int) -> Sample:
         """Return the trials whose repeat is below ``trials``."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from bench_core.adaptive import Reach, reaches
@@ -34,7 +34,8 @@ class Results:
         plan: what was asked for, with the hyper-parameters that are chosen so far.
         run: name of the run's folder.
         folder: where it is; None where nothing is stored, or where several folders are one.
-        frame: a row per stored trial of the plan; ``cell`` is the index of its cell and ``label`` its label there.
+        frame: a row per stored trial of the plan, sorted by cell and repeat; ``cell`` is the index of its cell and
+            ``label`` its label there.
         stale: stored rows of the plan's trials that other code computed; kept, not used.
         environments: environment id -> environment.
         selections: how hyper-parameters are chosen, per label with ``select``.
@@ -63,10 +64,6 @@ class Results:
         """Label -> chosen point of its grid, for the labels whose selection is finished."""
         return _chosen(self.selections)
 
-    @cached_property
-    def _parts(self) -> dict[tuple[Any, ...], pl.DataFrame]:
-        return self.frame.partition_by("cell", as_dict=True)
-
     def repeats(self, cell: int) -> range:
         """Return the repeats of a cell that run and are reported: all that are planned, or up to where it may stop."""
         planned = self.plan.cells[cell].repeats
@@ -76,7 +73,8 @@ class Results:
 
     def rows(self, cell: int) -> pl.DataFrame:
         """Return the rows of a cell that are reported, sorted by repeat."""
-        rows = self._parts.get((cell,), self.frame.clear())
+        start, end = np.searchsorted(self.frame["cell"].to_numpy(), [cell, cell + 1])
+        rows = self.frame.slice(start, end - start)
         repeats = self.repeats(cell)
         return (
             rows if len(repeats) == len(self.plan.cells[cell].repeats) else rows.filter(pl.col("repeat") < len(repeats))
@@ -247,20 +245,30 @@ def match(plan: Plan, plugins: Plugins, rows: pl.DataFrame, *, any_code: bool = 
 
     Those are left out but for ``any_code``.
     """
-    # On a narrow table first, since every step copies it: a million trials take hundreds of megabytes as they are.
+    usable, stale = _usable(plan, rows, any_code=any_code)
+    frame = rows.drop("label", strict=False)[usable["at"]].with_columns(usable["cell"], usable["label"])
+    return _with_derived(frame, plan, plugins), stale
+
+
+def _usable(plan: Plan, rows: pl.DataFrame, *, any_code: bool) -> tuple[pl.DataFrame, int]:
+    """Return which rows answer the trials of ``plan`` (at, cell, label), and how many trials other code computed."""
+    # On a narrow table, since every step copies it: a million trials take hundreds of megabytes as they are.
     keys = rows.select("cell_id", "repeat", "method_digest", "problem_digest").with_row_index("at")
     found = keys.join(_wanted(plan), on="cell_id", how="inner", maintain_order="left")
     found = found.filter(pl.col("repeat") < pl.col("wanted_trials"))
-    current = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(
-        pl.col("wanted_problem")
-    )
-    current = pl.lit(any_code) | current
+    same = pl.col("method_digest").eq(pl.col("wanted_method")) & pl.col("problem_digest").eq(pl.col("wanted_problem"))
+    current = pl.lit(any_code) | same
     stale = rows["trial_id"][found.filter(~current)["at"]].n_unique()
-    # The newest row of a trial counts: --retry-failed appends and never rewrites.
-    usable = found.filter(current).select("at", "cell", "label", "repeat").unique(["cell", "repeat"], keep="last")
-    usable = usable.sort("cell", "repeat")
-    frame = rows.drop("label", strict=False)[usable["at"]].with_columns(usable["cell"], usable["label"])
-    return _with_derived(frame, plan, plugins), stale
+    return _newest(found.filter(current).select("at", "cell", "label", "repeat")), stale
+
+
+def _newest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the last row of each cell and repeat, sorted by both: --retry-failed appends and never rewrites."""
+    key = rows["cell"].to_numpy() * 2**32 + rows["repeat"].to_numpy()
+    order = np.argsort(key, kind="stable")  # quick on what is sorted in pieces, as batches are
+    key = key[order]
+    newest: pl.DataFrame = rows[order[np.append(key[1:] != key[:-1], True)[: key.size]]]
+    return newest
 
 
 def reader(plugins: Plugins, cell: Cell, metric: Metric) -> Callable[[Mapping[str, Any]], float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -201,11 +202,11 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
 
         raise SuiteError(f"suite {suite.name!r} has no metric {metric!r}{suggest(metric, suite.metrics)}")
     metrics = {name: plugins.metrics.get(name) for name in ([metric] if metric else suite.metrics)}
-    cells = [_Stored(cell, _sample(cell, rows, metrics), rows) for cell, rows in _by_cell(results)]
+    machines = {env_id: hardware(env) for env_id, env in results.environments.items()}
+    cells = [_stored(cell, rows, metrics, machines) for cell, rows in _by_cell(results)]
     absent = [label for label in results.plan.labels if _nothing(cells, label)]
     shown = [stored for stored in cells if stored.cell.label not in absent]
     tuning = {each.label: _tuning(each) for each in results.selections}
-    machines = {env_id: hardware(env) for env_id, env in results.environments.items()}
     entries: list[Entry] = []
     comparisons: list[Comparison] = []
     for each in metrics.values():
@@ -214,7 +215,7 @@ def summarise(results: Results, plugins: Plugins, metric: str | None = None) -> 
         comparisons += compared
         entries += _judged(
             [
-                _entry(stored, each, tuning.get(stored.cell.label), _looks(stored.cell, results.reaches), machines)
+                _entry(stored, each, tuning.get(stored.cell.label), _looks(stored.cell, results.reaches))
                 for stored in having
             ],
             compared,
@@ -249,12 +250,14 @@ class _Stored:
     cell: Cell
     sample: Sample
     rows: pl.DataFrame
+    seconds: Mapping[str, float]
+    """Hardware -> mean seconds per trial."""
 
 
-def _sample(cell: Cell, rows: pl.DataFrame, metrics: Mapping[str, Metric]) -> Sample:
+def _stored(cell: Cell, rows: pl.DataFrame, metrics: Mapping[str, Metric], machines: Mapping[str, str]) -> _Stored:
     ran = attempted(rows)
     values = {name: values_of(ran, metric) for name, metric in metrics.items() if _exists(metric, cell)}
-    return Sample(cell.problem_key, cell.label, ran, values)
+    return _Stored(cell, Sample(cell.problem_key, cell.label, ran, values), rows, _seconds(ran, machines))
 
 
 def _by_cell(results: Results) -> list[tuple[Cell, pl.DataFrame]]:
@@ -289,14 +292,15 @@ def _tuning(selection: Selection) -> Tuning:
     return Tuning(len(selection.candidates), max(each.n_planned for each in selection.candidates))
 
 
-def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int, machines: Mapping[str, str]) -> Entry:
+def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int) -> Entry:
     cell = stored.cell
     rows = stored.sample.rows
-    counts = {status: int((rows["status"] == status).sum()) for status in FAILED}
     interval = estimate(metric, stored.sample.values[metric.name], stats.path_level(LEVEL, looks))
-    failed = rows.filter(pl.col("status").is_in(FAILED) & pl.col("reason").is_not_null())
-    reasons = failed["reason"]
-    seconds = _seconds(rows, machines)
+    failed = rows.select("status", "reason", "trial_id").filter(pl.col("status").is_in(FAILED))
+    counts = {status: int((failed["status"] == status).sum()) for status in FAILED}
+    explained = failed.filter(pl.col("reason").is_not_null())
+    reasons = explained["reason"]
+    seconds = stored.seconds
     missed = np.isnan(stored.sample.values[metric.name]) & ~rows["status"].is_in(FAILED).to_numpy()
     budgets = {name.removeprefix("budget."): rows[name].mean() for name in rows.columns if "budget." in name}
     return Entry(
@@ -313,7 +317,7 @@ def _entry(stored: _Stored, metric: Metric, tuning: Tuning | None, looks: int, m
         n_failed=sum(counts.values()),
         failures={status: count for status, count in counts.items() if count},
         reasons=dict(Counter(reasons.to_list())),
-        examples=dict(zip(reversed(reasons), reversed(failed["trial_id"]), strict=True)),
+        examples=dict(zip(reversed(reasons), reversed(explained["trial_id"]), strict=True)),
         skipped=cell.skipped,
         estimate=interval.estimate,
         low=interval.low,
@@ -334,10 +338,14 @@ def _seconds(rows: pl.DataFrame, machines: Mapping[str, str]) -> dict[str, float
     if "env_id" not in rows.columns:
         rows = rows.with_columns(env_id=pl.lit(None, pl.String))
     known = rows.select("seconds", "env_id").drop_nulls("seconds")
-    by_machine: dict[str, list[pl.Series]] = {}
-    for (env_id,), group in known.partition_by("env_id", as_dict=True, maintain_order=True).items():
-        by_machine.setdefault(machines.get(env_id, f"unknown machine {env_id}"), []).append(group["seconds"])
-    return {machine: float(np.mean(np.concatenate(parts))) for machine, parts in by_machine.items()}
+    totals: dict[str, list[tuple[float, int]]] = {}
+    by_env = known.group_by("env_id", maintain_order=True).agg(pl.col("seconds").sum(), trials=pl.len())
+    for env_id, seconds, trials in by_env.iter_rows():
+        totals.setdefault(machines.get(env_id, f"unknown machine {env_id}"), []).append((seconds, trials))
+    return {
+        machine: math.fsum(seconds for seconds, _ in parts) / sum(trials for _, trials in parts)
+        for machine, parts in totals.items()
+    }
 
 
 def _compare_all(cells: Sequence[_Stored], metric: Metric, reaches: Mapping[str, Reach]) -> list[Comparison]:

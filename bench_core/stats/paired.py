@@ -85,7 +85,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedTest
     from scipy.special import bdtr
 
     first, second = _pairs(a, b)
-    if not (np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all()):
+    if not all(((each == 0.0) | (each == 1.0)).all() for each in (first, second)):
         raise ValueError("mcnemar_exact needs booleans (or 0 and 1); a failed trial is no success, so False")
     n10, n01 = int((first > second).sum()), int((first < second).sum())
     p_value = min(1.0, 2.0 * float(bdtr(min(n10, n01), n10 + n01, 0.5)))
@@ -191,7 +191,7 @@ def wilcoxon(a: ArrayLike, b: ArrayLike, *, direction: Direction = "lower", leve
     # The side with the larger rank sum, which may have fewer pairs: few large differences outrank many small ones.
     greater = int(ranks[nonzero > 0].sum()) - int(ranks[nonzero < 0].sum())
     favours = side(-greater if direction == "lower" else greater)
-    return PairedTest(first.size, n01, n10, "wilcoxon", _signed_rank_p_value(nonzero), *interval[:3], favours)
+    return PairedTest(first.size, n01, n10, "wilcoxon", _signed_rank_p_value(nonzero, ranks), *interval[:3], favours)
 
 
 def permutation(
@@ -446,9 +446,8 @@ def _count_extreme(sizes: NDArray[np.float64], extreme: float, resamples: int, s
     return found
 
 
-def _signed_rank_p_value(differences: NDArray[np.float64]) -> float:
-    """Two-sided p-value of the signed-rank statistic; the differences, shape ``(k,)``, hold no zero."""
-    ranks = doubled_ranks(np.abs(differences))  # (k,)
+def _signed_rank_p_value(differences: NDArray[np.float64], ranks: NDArray[np.int64]) -> float:
+    """Two-sided p-value of the signed-rank statistic for non-zero differences with their ranks, shape ``(k,)`` each."""
     positive = int(ranks[differences > 0].sum())
     smaller = min(positive, int(ranks.sum()) - positive)
     infinite = np.isinf(differences)
@@ -457,9 +456,13 @@ def _signed_rank_p_value(differences: NDArray[np.float64]) -> float:
 
 def doubled_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Twice the average ranks, which are integers even in a tie, shape ``(k,)``; equal infinities tie."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    doubled: NDArray[np.int64] = (2 * np.cumsum(counts) - counts + 1).astype(np.int64)
-    return doubled[group]
+    order = np.argsort(values)
+    ordered = values[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))[: values.size]  # of each tie
+    counts = np.diff(np.append(first, values.size))
+    doubled = np.empty(values.size, np.int64)
+    doubled[order] = np.repeat(2 * first + counts + 1, counts)
+    return doubled
 
 
 def _signed_rank_cdf(finite: NDArray[np.int64], infinite: NDArray[np.int64], at: int) -> float:
