@@ -280,13 +280,28 @@ def _file_loader(path: Path) -> Callable[[], ModuleType]:
         _forget(name)  # another load of this process may have left a package of this name, its submodules included
         sys.modules[name] = module  # before execution: pydantic and dataclasses look their module up
         try:
-            spec.loader.exec_module(module)
+            with _no_bytecode():
+                spec.loader.exec_module(module)
         except BaseException:
             _forget(name)
             raise
         return module
 
     return load
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Keep the bytecode of plugin files off the disk.
+
+    Python takes bytecode for current where the file's size and its second of change are the same, so that code edited
+    twice in a second would run as it was before, and its results be stored as those of the new code.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _forget(name: str) -> None:
