@@ -13,6 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from bench_core.store import open_run
+
 BENCH = [sys.executable, "-c", "from bench_core.cli import main; main()"]
 SUITE = """
 name: toy
@@ -85,16 +87,15 @@ def _wait_for_parts(folder: Path, process: subprocess.Popen, parts: int) -> None
 # Random kills of the same kind are in tests/faults/test_kills.py.
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(folder, undisturbed, stop, bench, exported):
-    for parts in (1, 4):
-        process = start(folder, "run", "toy.yaml")
-        _wait_for_parts(folder, process, parts)
-        process.send_signal(stop)
-        _, err = process.communicate(timeout=30)
-        if stop == signal.SIGINT and process.returncode != 0:
-            assert process.returncode == 130
-            assert "finished trials are stored in" in err
-            assert "run the same command again to go on" in err
-            assert "Traceback" not in err
+    process = start(folder, "run", "toy.yaml")
+    _wait_for_parts(folder, process, 2)
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=30)
+    if stop == signal.SIGINT and process.returncode != 0:
+        assert process.returncode == 130
+        assert "finished trials are stored in" in err
+        assert "run the same command again to go on" in err
+        assert "Traceback" not in err
     bench("run", "toy.yaml", "--quiet")
     assert exported().equals(undisturbed)
     assert undisturbed["trial_id"].n_unique() == len(undisturbed) == 2 * 3 * 100
@@ -150,14 +151,12 @@ def test_fresh_opens_a_new_folder_and_deletes_nothing(folder, bench):
 
 
 def test_a_second_run_at_once_is_refused(folder, bench):
-    first = start(folder, "run", "toy.yaml")
-    _wait_for_parts(folder, first, 1)
-    if first.poll() is None:
-        _, err = bench("run", "toy.yaml", code=2)
-        assert "is being written by another `bench run`" in err
-        assert "Traceback" not in err
-    first.kill()
-    first.communicate()
+    first = open_run(folder / "results", "toy", 0, "cpu")
+    _, err = bench("run", "toy.yaml", code=2)
+    assert "is being written by another `bench run`" in err
+    assert "Traceback" not in err
+    first.unlock()
+    bench("run", "toy.yaml", "--trials", "1")
 
 
 FLAKY = """
@@ -235,17 +234,12 @@ def test_results_of_a_changed_metric_are_set_aside_and_measured_again(folder, be
     assert after.to_list() == [2 * value for value in before]
 
 
-def test_a_truncated_part_is_reported_and_its_trials_run_again(folder, undisturbed, bench, exported):
-    process = start(folder, "run", "toy.yaml", "--quiet")
-    _wait_for_parts(folder, process, 4)
-    process.kill()
-    process.communicate()
-    part = next(folder.glob("results/toy/*/parts/*.parquet"), None)
-    if part is None:  # it had finished and was compacted
-        part = next(folder.glob("results/toy/*/trials.parquet"))
-    part.write_bytes(part.read_bytes()[:100])
+def test_a_truncated_file_is_reported_and_its_trials_run_again(folder, undisturbed, bench, exported):
+    bench("run", "toy.yaml", "--trials", "20", "--quiet")
+    (rows,) = folder.glob("results/toy/*/trials.parquet")
+    rows.write_bytes(rows.read_bytes()[:100])
     _, err = bench("run", "toy.yaml", "--quiet")
-    assert f"{part.name} could not be read and was set aside" in err
+    assert "trials.parquet could not be read and was set aside" in err
     assert exported().equals(undisturbed)
 
 

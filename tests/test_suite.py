@@ -893,7 +893,7 @@ def suites(draw: st.DrawFn) -> Suite:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(suite=suites())
 def test_resolved_gives_the_same_suite_back(folder: Path, suite: Suite) -> None:
     text = suite.resolved()
@@ -961,7 +961,7 @@ def shape(data: object) -> object:
     return [shape(value) for value in data] if isinstance(data, list) else None
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(content=mutations())
 def test_a_mutated_suite_is_a_suite_or_one_error(folder: Path, content: bytes) -> None:
     path = write(folder, content)

@@ -12,7 +12,7 @@ from bench_core.summary import Verdict
 from bench_core.yamlfile import visible
 
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}
-LEGEND = "✓ supported  ✗ contradicted  ? not settled"
+LEGEND = "✓ supported  ✗ contradicted  ? inconclusive"
 WIDTH = 100
 
 

@@ -72,7 +72,7 @@ def test_a_claim_that_holds(verify: Cli) -> None:
     assert len({line.index(" vs ") for line in parts}) == 1  # aligned
     assert not any("n = " in line for line in text)  # the parts say so
     assert text[2].startswith("v/")
-    (legend,) = [i for i, line in enumerate(text) if line == "✓ supported  ✗ contradicted  ? not settled"]
+    (legend,) = [i for i, line in enumerate(text) if line == "✓ supported  ✗ contradicted  ? inconclusive"]
     assert text[legend + 1].startswith("Intervals allow for the primary claim of the suite: with probability 95 %")
     assert "This is for the verdicts on whole claims" in " ".join(text[legend:])
     assert text[-1] == "1 supported"

@@ -97,7 +97,7 @@ def other(killed, tmp_path: Path):
     return other
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_random_moments_loses_nothing(killed, other, kills):
     hits = 0
     while hits < kills:
@@ -112,7 +112,8 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing(killed, other, kil
     same_numbers_at_the_end(killed, other)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/execute/test_processes.py kills workers at every stage of a job
+@pytest.mark.parametrize("kills", [40])
 def test_a_worker_that_is_killed_at_a_random_moment_costs_nothing(killed, other, kills):
     hits = 0
     while hits < kills:

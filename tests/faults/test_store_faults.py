@@ -39,9 +39,9 @@ def cases() -> list[Fault]:
 
 
 def as_parameter(fault: Fault):
-    """Name a case; of the two refusals, the fast tests try one at every point, and the slow ones the other too."""
-    rarely = "readonly" if fault.point.endswith("mid-write") else "full"
-    slow = [pytest.mark.slow] if fault.action == rarely else []
+    """Name a case; of the two refusals, the fast tests try one for every file, and the slow ones all at every point."""
+    rarely = {"mid-write": ["readonly"], "before-rename": ["full", "readonly"]}
+    slow = [pytest.mark.slow] if fault.action in rarely.get(fault.point.partition(".")[2], ["full"]) else []
     return pytest.param(fault, id=f"{fault.point}-{fault.action}", marks=slow)
 
 

@@ -194,7 +194,7 @@ def test_claims_stand_below_the_table(full: Summary, format_: str) -> None:
     assert "A claim of σ²" in text
     assert "because of that" in text
     assert ("contradicted (expected)" if format_ != "latex" else "Wrong (Section 1; expected)") in text
-    assert ("✓ supported ✗ contradicted ? not settled" in text) == (format_ != "latex")  # which says it in words
+    assert ("✓ supported ✗ contradicted ? inconclusive" in text) == (format_ != "latex")  # which says it in words
     assert "Intervals allow for all 2 primary claims of the suite together" in text
     assert "part of A claim" not in text  # that is what `bench verify` is for
     assert "laims of the s" not in render(replace(full, claims=[]), format_)
