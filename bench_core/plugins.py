@@ -425,18 +425,19 @@ def _wrong_metric(metric: Any) -> str | None:
 def _files_of(modules: Iterable[str]) -> list[Path]:
     """Return the source files of modules, standard library and packages of the core aside; an engine means all of them.
 
-    What the core's other modules do to numbers is told by ``NUMERICS_VERSION``.
+    What the core's other modules do to numbers is told by ``NUMERICS_VERSION``. Files come in the order of the modules'
+    names, so that the digest is the same wherever they lie.
     """
-    files: set[Path] = set()
+    files: dict[str, Path] = {}
     for name in modules:
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is None or name.partition(".")[0] in {"pydantic", "abc", "typing", "builtins"}:
             continue
         if name.startswith("bench_core.engines."):
-            files.update(Path(file).parent.glob("*.py"))
+            files |= {f"bench_core.engines.{path.stem}": path for path in Path(file).parent.glob("*.py")}
         elif not name.startswith("bench_core."):
-            files.add(Path(file))
-    return sorted(files)
+            files[name] = Path(file)
+    return [files[name] for name in sorted(files)]
 
 
 def _source_files(module: ModuleType) -> list[Path]:

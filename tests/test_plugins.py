@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bench_core.errors import BenchError, PluginError
-from bench_core.plugins import PluginFailure, Plugins, PluginSources, find_sources, load_plugins
+from bench_core.plugins import PluginFailure, Plugins, PluginSources, _files_of, find_sources, load_plugins
 
 Write = Callable[[Mapping[str, str]], Path]
 
@@ -300,6 +302,9 @@ def test_loading_again_sees_the_new_source(write: Write) -> None:
     assert not {"old", "a"} & set(loaded.methods)
 
 
+RECOVERY = "bench_core.engines.recovery"
+
+
 def digest(loaded: Plugins, name: str) -> str:
     return loaded.digest(loaded.methods, name)
 
@@ -323,6 +328,18 @@ def test_the_digest_of_a_package_covers_each_of_its_files(write: Write) -> None:
         assert len(seen) == number
     write({"notes.txt": "beside the package"})
     assert digest(load(folder), "mine") in seen
+
+
+def test_the_digest_does_not_depend_on_where_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Path(importlib.import_module(RECOVERY).__file__ or "")
+    found = set()
+    for where in (Path("/"), engine.parent / "zzz"):  # before and behind the engines in the order of paths
+        module = ModuleType("bench_plugin_far")
+        module.__file__ = str(where / "far.py")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        found.add(tuple(path.name for path in _files_of({RECOVERY, module.__name__})))
+    (names,) = found
+    assert set(names) == {path.name for path in engine.parent.glob("*.py")} | {"far.py"}
 
 
 def test_the_digest_covers_the_engines_that_a_method_builds_on(plugins: Plugins, tmp_path: Path, repo: Path) -> None:

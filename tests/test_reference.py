@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from bench_core.reference import age, reference_runs, with_seed
+from bench_core.results import load_results
 from bench_core.store import find_runs
 from bench_core.suite import load_suite
 from bench_core.suites import builtin_suites
@@ -199,3 +200,14 @@ def test_the_first_block_is_what_everybody_looks_at(repo):
         assert first.seed == load_suite(repo / "suites" / f"{name}.yaml").seed
         assert [run.folder for run in with_seed(name, first.seed, repo)] == [first.folder]
         assert find_runs(repo / "results" / "reference" / name)[0].folder == first.folder
+
+
+def test_there_are_two_blocks_and_each_has_trials_of_every_label(repo, plugins):
+    for name in shipped(repo):
+        suite = load_suite(repo / "suites" / f"{name}.yaml")
+        assert [run.seed for run in reference_runs(name, repo)] == [0, 1]
+        for run in reference_runs(name, repo):
+            found = load_results(run, plugins)
+            cells = [index for index, cell in enumerate(found.plan.cells) if cell.split == "main" and not cell.skipped]
+            assert {found.plan.cells[index].label for index in cells} == {entry.label for entry in suite.methods}
+            assert all(len(found.rows(index)) >= 100 for index in cells)

@@ -178,7 +178,8 @@ def _confirmation(
     device = Run(first.folder).device if first.folder else "cpu"
     root = _root(options.results, suite.name)
     home = root / CONFIRMING
-    if newest_run(root, suite.name, seed, device):
+    reserved = root.name == RESERVED  # where the second block itself lies
+    if not reserved and newest_run(root, suite.name, seed, device):
         home = root
         note(
             f"{suite.name}: {root} holds trials of seed {seed} already, at which somebody may have looked",
@@ -192,7 +193,7 @@ def _confirmation(
     lacking = [label for label in labels if _lacks(look(), label)]
     if not lacking:
         return look()
-    if root.name == RESERVED:
+    if reserved:
         raise BenchError(f"{', '.join(lacking)} would run, but not into {root}: name a folder of results of your own")
     note(f"{suite.name}: running {' and '.join(lacking)} at seed {seed}, stored in {home}")
     carry_out(again, plugins, replace(options, results=home, device=device, labels=frozenset(lacking)), quiet=quiet)

@@ -617,6 +617,7 @@ trials: 12
 problems: [{name: gaussian_mean, params: {d: 2, threshold: 0.6}, grid: {m: [20]}}]
 methods:
   - {name: mle, params: {iterations: 3}}
+  - {name: truth}
 metrics: [success, error]
 report: {metric: error, x: m}
 """
@@ -624,13 +625,15 @@ report: {metric: error, x: m}
 
 @pytest.fixture
 def shipped(checkout, cli):
-    """A checkout with two blocks of reference results."""
+    """A checkout with two blocks of reference results, the first one newer, as those that ship."""
     (checkout / "suites").mkdir()
     (checkout / "suites" / "tiny.yaml").write_text(SUITE, encoding="utf-8")
     for seed in (0, 1):
         made = ("run", "tiny", "--executor", "inline", "--results", "made", "--no-reference", "--quiet", "--fresh")
         assert cli(*made, "--seed", str(seed)).code == 0
-    shutil.copytree(checkout / "made" / "tiny", checkout / "results" / "reference" / "tiny")
+    for run in (checkout / "made" / "tiny").iterdir():
+        when = "20260102T000000Z" if "-s0-" in run.name else "20260101T000000Z"
+        shutil.copytree(run, checkout / "results" / "reference" / "tiny" / f"{when}-{run.name.partition('-')[2]}")
     assert cli("run", "tiny", "--method", "init", "--executor", "inline", "--quiet").code == 0
     return checkout
 
@@ -654,7 +657,16 @@ def test_a_comparison_is_confirmed_on_the_second_block(shipped, bench, cli):
     assert json.loads(cli("report", "results", "--format", "json").out)[0]["run"].endswith("-s0-cpu")
 
 
-def test_shipped_labels_need_no_run(shipped, bench, cli):
+@pytest.mark.parametrize("folder", ["results", "results/reference", "results/reference/tiny"])
+def test_shipped_labels_need_no_run(shipped, bench, folder):
+    outcome = bench(folder, "truth", "mle", "--confirm", "--json")
+    assert outcome.err == ""
+    first, second = json.loads(outcome.out)
+    assert [(each["seed"], each["confirmation"]) for each in (first, second)] == [(0, False), (1, True)]
+    assert not (shipped / "results" / "confirmation").exists()
+
+
+def test_the_confirmation_block_does_not_confirm_itself(shipped, bench, cli):
     ran = cli("run", "tiny", "--method", "init", "--seed", "1", "--executor", "inline", "--results", "later", "--quiet")
     assert ran.code == 0
     message = "are those of the confirmation block (seed 1) already; compare results of another seed first"
