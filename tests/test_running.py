@@ -84,8 +84,8 @@ def _wait_for_parts(folder: Path, process: subprocess.Popen, parts: int) -> None
         time.sleep(0.01)
 
 
-# Random kills of the same kind are in tests/faults/test_kills.py.
-@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the same with processes that start in a moment is in tests/faults
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(folder, undisturbed, stop, bench, exported):
     process = start(folder, "run", "toy.yaml")
     _wait_for_parts(folder, process, 2)

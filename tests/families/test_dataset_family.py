@@ -85,6 +85,7 @@ def _killed_in_the_middle(folder: Path) -> None:
     process.wait()
 
 
+@pytest.mark.slow  # tests/faults/test_store_faults.py has a fit that is killed once its checkpoint is there
 def test_a_killed_fit_goes_on_in_the_middle_and_ends_with_the_same_bits(project, run):
     folder = project({"ring.yaml": SUITE.replace("pause: 0.0", "pause: 0.003")})
     _killed_in_the_middle(folder)

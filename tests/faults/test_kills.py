@@ -97,7 +97,8 @@ def other(killed, tmp_path: Path):
     return other
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_store_faults.py kills a run at every point at which it writes
+@pytest.mark.parametrize("kills", [200])
 def test_a_run_that_is_killed_at_random_moments_loses_nothing(killed, other, kills):
     hits = 0
     while hits < kills:
