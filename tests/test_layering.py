@@ -21,7 +21,7 @@ REPO = Path(__file__).resolve().parent.parent
 # but for `report`: its contract (what a format is) lies with those of methods and problems, its formats at the end.
 LAYERS = (
     "errors seeds",
-    "yamlfile parameters kernels stats",
+    "yamlfile parameters kernels stats unmixing",
     "values",
     "claims.forms",
     "discrepancies suite",
