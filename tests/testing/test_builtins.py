@@ -21,6 +21,7 @@ MAY_BE_SKIPPED = {
     "options": "no parameter has named alternatives",
     "truth unseen": "a control",
     "beats the start": "a control",
+    "exact MLE": "declares no exact_mle",
 }
 OF_ANOTHER_FAMILY = {"truth unseen": "has a truth", "beats the start": "has an initial point"}
 
