@@ -237,7 +237,8 @@ def test_problems_can_be_given():
             return None if problem.d == 1 else "d must be 1"
 
     name = "fit"
-    assert named(checks_of(Picky), name).run().came == ("none (gaussian_cov: d must be 1; gaussian_mean: d must be 1)")
+    reasons = "; ".join(f"{each}: d must be 1" for each in ("gaussian_cov", "gaussian_mean", "gmm_mean"))
+    assert named(checks_of(Picky), name).run().came == f"none ({reasons})"
     assert named(checks_of(Picky, problems=[GaussianMean(d=1, m=20)]), name).run().status == "passed"
 
 
