@@ -144,6 +144,14 @@ def test_brightness_does_not_matter_in_perspective():
     assert missed(unit, endmembers / np.linalg.norm(endmembers, axis=-2, keepdims=True)).max() < 1e-9
 
 
+def test_endmembers_in_a_plane_through_the_origin_are_found():
+    # A triangle, which perspective turns into a line.
+    endmembers = np.zeros((20, 6, 3))
+    endmembers[:, :2] = [[1.0, 0.2, 3.0], [0.1, 1.0, 2.0]]
+    pixels = torch.tensor(mixed(endmembers, 50, np.random.default_rng(2), pure=True))
+    assert missed(vca(pixels, 3, generator=generator()), endmembers).max() < 1e-9
+
+
 def test_flat_images_have_the_corners_that_there_are():
     line = torch.linspace(0, 1, 20, dtype=torch.float64).unsqueeze(-1) * torch.ones(1, 5, dtype=torch.float64)
     found = vca(line, 2, generator=generator())  # 0 is a corner, and no perspective shows it
