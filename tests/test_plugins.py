@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -303,6 +304,24 @@ def test_loading_again_sees_the_new_source(write: Write) -> None:
     assert not {"old", "a"} & set(loaded.methods)
 
 
+@pytest.mark.parametrize("package", [False, True])
+def test_code_edited_twice_in_a_second_is_the_newest(
+    write: Write, monkeypatch: pytest.MonkeyPatch, package: bool
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = "pack/inner.py" if package else "solo.py"
+    found = []
+    for name in ("old", "new"):
+        folder = write(
+            {file: method(name), **({"pack/__init__.py": f"from .inner import {HOOK}\n"} if package else {})}
+        )
+        os.utime(folder / file, (1e9, 1e9))  # equal sizes and seconds: for Python the bytecode would be current
+        found.append([each for each in ("old", "new") if each in load(folder).methods])
+    assert found == [["old"], ["new"]]
+    assert not list(folder.rglob("__pycache__"))
+
+
+HOOK = "bench_register_methods"
 RECOVERY = "bench_core.engines.recovery"
 
 
