@@ -35,10 +35,23 @@ class Parameters(BaseModel):
     """Raise it when the same parameters give other numbers: stored results of another version are not reused."""
     quick: ClassVar[Mapping[str, Any]] = {}
     """Parameters of a small, easy instance, on which contract checks run; those of the base classes count as well."""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of a later release whose default leaves every number as it was.
+
+    At their default they enter neither trial ids nor random streams, so that stored trials stay what they are.
+    """
 
     def values(self) -> dict[str, Any]:
         """Return every parameter with its value, defaults included."""
         return self.model_dump(mode="json")
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that enter trial ids: all but those in ``added`` that have their default."""
+        fields = type(self).model_fields
+        new = {
+            name for name in self.added if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return {name: value for name, value in self.values().items() if name not in new}
 
 
 def quick_parameters(cls: type[Parameters]) -> dict[str, Any]:

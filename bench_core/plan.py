@@ -40,12 +40,16 @@ class Cell:
     label: str
     method: str
     method_params: Mapping[str, Any]
+    method_identity: Mapping[str, Any]
+    """Those of its parameters that enter trial ids."""
     method_version: str
     method_digest: str
     control: bool
     problem: str
     problem_params: Mapping[str, Any]
+    problem_identity: Mapping[str, Any]
     data_params: Mapping[str, Any]
+    """Those of the problem's parameters on which data and start depend."""
     problem_version: str
     problem_digest: str
     """Of the problem's code and of the metrics that score it."""
@@ -71,11 +75,11 @@ class Cell:
         head = {
             "dtype": self.method_params.get("dtype", "float32"),
             "method": self.method,
-            "method_params": self.method_params,
+            "method_params": self.method_identity,
             "method_version": self.method_version,
             "numerics": NUMERICS_VERSION,
             "problem": self.problem,
-            "problem_params": self.data_params,
+            "problem_params": self.problem_identity,
             "problem_version": self.problem_version,
         }
         tail = {"seed": self.seed, "split": self.split}
@@ -117,7 +121,7 @@ class Cell:
 
     def noise_path(self, repeat: int) -> list[Any]:
         """Path of the streams of the method's own noise."""
-        return [*self.data_path(repeat), self.method, self.method_params]
+        return [*self.data_path(repeat), self.method, self.method_identity]
 
 
 @dataclass(frozen=True)
@@ -397,11 +401,13 @@ def _cell(
         label=entry.label,
         method=method.name,
         method_params=method.values(),
+        method_identity=method.identity(),
         method_version=method.version,
         method_digest=plugins.digest(plugins.methods, method.name),
         control=method.control,
         problem=problem.name,
         problem_params=problem.values(),
+        problem_identity=problem.identity(),
         data_params=problem.data_parameters(),
         problem_version=problem.version,
         problem_digest=_scored_by(plugins, problem, metrics),

@@ -21,7 +21,7 @@ class Trials:
     """A batch of trials of one cell, as a method sees it.
 
     Attributes:
-        problem: the configured problem that the data come from.
+        problem: the configured problem that the data come from, ``given`` these data.
         data: what ``problem.draw`` gave, stacked: every tensor has the shape ``(B, ...)``, floating ones in ``dtype``.
             The entry ``"truth"`` is there for controls and for scoring; a method must not look at it.
         streams: one source of random streams per trial, for the method's own noise.

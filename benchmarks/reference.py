@@ -1,8 +1,12 @@
 """Put runs of the built-in suites into results/reference: `python benchmarks/reference.py FOLDER`.
 
 FOLDER holds the runs, one per suite and seed, as `bench run SUITE --seed 0 --results FOLDER` and the same with
-`--seed 1` leave them. Trials that the present code, or the present suites, would not give are left out. Of the losses
-and errors along the fits those of the first trials are kept: the rest would take most of the room.
+`--seed 1` leave them; results/reference itself will do, after a change of the code. Trials that the present suites
+would not give are left out. Those of older code of the same version count as the present code's where that gives the
+same bits: of each label the first trial of a few problem cells is replayed, and if any differs, or none can be
+replayed, all trials of its method on that problem are left out. Bits are compared, so replay where the trials ran;
+`ATEN_CPU_CAPABILITY=avx2` makes PyTorch on a newer CPU compute as on one with AVX2. Of the losses and errors along the
+fits those of the first trials are kept: the rest would take most of the room.
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from pathlib import Path
 import polars as pl
 
 from bench_core.overrides import override
-from bench_core.plan import make_plan
+from bench_core.plan import Plan, make_plan
 from bench_core.plugins import Plugins, PluginSources, load_plugins
+from bench_core.replay import replay
 from bench_core.results import stored
 from bench_core.store import Run, newest_run, runs_of
 from bench_core.suite import Suite, load_suite
@@ -32,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--confirm", type=int, metavar="TRIALS", help="trials per cell of the second block")
+    parser.add_argument("--replay", type=int, default=2, metavar="CELLS", help="problem cells per label to replay in")
     parser.add_argument("--output", type=Path, default=REPO / "results" / "reference")
     arguments = parser.parse_args()
     plugins = load_plugins(PluginSources(checkout=REPO / "plugins"))
@@ -48,7 +54,7 @@ def main() -> None:
             made = Run(arguments.output / f".making-{name}" / name)
             shutil.rmtree(made.folder.parent, ignore_errors=True)
             fewer = arguments.confirm if run.seed else None
-            block(override(suite, plugins, seed=run.seed, trials=fewer), plugins, run, made)
+            block(override(suite, plugins, seed=run.seed, trials=fewer), plugins, run, made, arguments.replay)
             for old in [old for old in runs_of(target) if old.seed == run.seed]:
                 shutil.rmtree(old.folder)
             target.mkdir(parents=True, exist_ok=True)
@@ -56,19 +62,15 @@ def main() -> None:
             made.folder.parent.rmdir()
 
 
-def block(suite: Suite, plugins: Plugins, run: Run, target: Run) -> None:
+def block(suite: Suite, plugins: Plugins, run: Run, target: Run, replayed: int) -> None:
     """Write the rows of one run that the present code and suite would give."""
-    known = stored(suite, plugins, run, device="cpu")
+    known = stored(suite, plugins, None, device="cpu", reference=[run])  # older code of the same version, too
     plan = make_plan(suite, plugins, chosen=known.chosen)
     order = {cell.cell_id: index for index, cell in reversed(list(enumerate(plan.cells)))}
-    codes = {(cell.cell_id, cell.method_digest, cell.problem_digest) for cell in plan.cells}
     rows = run.rows().unique(["cell_id", "repeat"], keep="last", maintain_order=True)
-    rows = rows.filter(pl.col("cell_id").is_in(list(order)))
-    current = [key in codes for key in rows.select("cell_id", "method_digest", "problem_digest").iter_rows()]
+    rows = renewed(rows.filter(pl.col("cell_id").is_in(list(order))), plan, plugins, run, replayed)
     paths = [name for name in rows.columns if name.startswith("path.")]
-    rows = rows.filter(pl.Series(current, dtype=pl.Boolean)).with_columns(
-        pl.when(pl.col("repeat") < PATHS).then(pl.col(name)) for name in paths
-    )
+    rows = rows.with_columns(pl.when(pl.col("repeat") < PATHS).then(pl.col(name)) for name in paths)
     rows = rows.sort(pl.col("cell_id").replace_strict(order, return_dtype=pl.Int64), "repeat")
     target.folder.mkdir(parents=True)
     target.write_suite(suite.resolved())
@@ -88,6 +90,46 @@ def block(suite: Suite, plugins: Plugins, run: Run, target: Run) -> None:
         f"{suite.name}, seed {run.seed}: {len(rows)} trials, {size:.2f} MB"
         + (f"; lacking, per label: {lacking}" if lacking else "")
     )
+
+
+def renewed(rows: pl.DataFrame, plan: Plan, plugins: Plugins, run: Run, replayed: int) -> pl.DataFrame:
+    """Return the rows of the present code, and those of older code that gives the same, as the present code's."""
+    now = {cell.cell_id: (cell.method_digest, cell.problem_digest) for cell in plan.cells}
+    digests = pl.struct("method_digest", "problem_digest")
+    present = pl.struct(
+        *(
+            pl.col("cell_id").replace_strict({cell: code[i] for cell, code in now.items()}).alias(name)
+            for i, name in enumerate(("method_digest", "problem_digest"))
+        )
+    )
+    older = rows.filter(digests != present)
+    differing = []
+    for (method, problem), group in older.group_by("method", "problem", maintain_order=True):
+        if not same_bits(group, plan, plugins, run, replayed):
+            print(f"{run.folder.name}: {method} on {problem}: {len(group)} trials of older code are left out")
+            differing.append((method, problem))
+    keys = rows.select("method", "problem").iter_rows()
+    lost = pl.Series([key in differing for key in keys], dtype=pl.Boolean)
+    return rows.filter((digests == present) | ~lost).with_columns(present.struct.unnest())
+
+
+def same_bits(rows: pl.DataFrame, plan: Plan, plugins: Plugins, run: Run, replayed: int) -> bool:
+    """Replay the first trial in some cells of each label, evenly spread; return whether all are as they were."""
+    reasons = {cell.cell_id: cell.skipped for cell in plan.cells}
+    skipped = rows.filter(pl.col("status") == "skipped").select("cell_id", "reason")
+    ran = rows.filter(pl.col("status") != "skipped", pl.col("split") == "main").unique("cell_id", keep="first")
+    first = dict(ran.select("cell_id", "trial_id").iter_rows())
+    found = all(reasons[cell] == reason for cell, reason in skipped.iter_rows())
+    for label in plan.labels:
+        cells = [cell for cell in plan.cells if cell.label == label and cell.cell_id in first]
+        spread = {round(i * (len(cells) - 1) / max(1, replayed - 1)) for i in range(replayed)} if cells else set()
+        for cell in (cells[index] for index in sorted(spread)):
+            again = replay(run.folder, first[cell.cell_id], plugins, rtol=0.0)
+            if not again.match:
+                columns = ", ".join(each.column for each in again.differences)
+                print(f"{label}, trial {first[cell.cell_id]}: another {columns}; " + "; ".join(again.notes))
+            found &= again.match
+    return found and bool(first or len(skipped))
 
 
 if __name__ == "__main__":

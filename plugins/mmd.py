@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MMD(GradientMethod):
-    """Descend the unbiased estimate of MMD^2 between the data and as many fresh samples of the model."""
+    """Descend the unbiased estimate of MMD^2 between the data and fresh samples of the model."""
 
     name = "mmd"
     needs: ClassVar[frozenset[str]] = frozenset({"recovery", "samples"})
@@ -25,11 +25,11 @@ class MMD(GradientMethod):
     """sigma^2 of the kernel exp(-r^2 / (2 sigma^2)), in squared units of the data."""
 
     def objective(self, task: Task) -> Loss:
-        m = task.observed.shape[-2]
+        n, m = task.model.fakes, task.observed.shape[-2]
         distance = mmd2_against(task.observed, Gaussian(self.bandwidth))
 
         def loss(theta: torch.Tensor) -> torch.Tensor:
-            task.spend(kernel_evaluations=2 * m * m)
+            task.spend(kernel_evaluations=n * (n + m))
             return distance(task.sample(theta))
 
         return loss

@@ -76,7 +76,7 @@ def test_cells_are_problems_times_grid_times_methods_in_order(planned: Planner) 
 
 def test_a_cell_holds_all_parameters_with_their_defaults(planned: Planner) -> None:
     cell = planned(SUITE).cells[0]
-    assert cell.problem_params == {"d": 2, "m": 50, "threshold": 0.1}
+    assert cell.problem_params == {"d": 2, "m": 50, "threshold": 0.1, "fakes_ratio": 1.0, "init_distance": None}
     assert cell.data_params == {"d": 2, "m": 50}
     assert {"lr": 0.2, "bandwidth": 10.0, "schedule": "constant", "dtype": "float32"}.items() <= (
         cell.method_params.items()
@@ -109,12 +109,14 @@ CELL = Cell(
     suite="s",
     label="mine",
     method="m",
-    method_params={"dtype": "float32", "lr": 0.1},
+    method_params={"dtype": "float32", "init": None, "lr": 0.1},
+    method_identity={"dtype": "float32", "lr": 0.1},
     method_version="1",
     method_digest="a",
     control=False,
     problem="p",
     problem_params={"d": 2, "threshold": 0.1},
+    problem_identity={"d": 2},
     data_params={"d": 2},
     problem_version="1",
     problem_digest="b",
@@ -132,10 +134,10 @@ CELL = Cell(
 
 DECIDES: dict[str, Any] = {
     "method": "n",
-    "method_params": {"dtype": "float32", "lr": 0.2},
+    "method_identity": {"dtype": "float32", "lr": 0.2},
     "method_version": "2",
     "problem": "q",
-    "data_params": {"d": 3},
+    "problem_identity": {"d": 3},
     "problem_version": "2",
     "seed": 1,
     "split": "select",
@@ -145,7 +147,9 @@ DOES_NOT: dict[str, Any] = {
     "label": "yours",
     "method_digest": "c",
     "control": True,
+    "method_params": {"dtype": "float32", "init": None, "lr": 0.2},
     "problem_params": {"d": 2, "threshold": 0.7},
+    "data_params": {"d": 3},
     "problem_digest": "d",
     "x": 3,
     "metrics": ("error", "other"),
@@ -189,10 +193,30 @@ def test_an_id_is_the_same_whatever_the(field: str) -> None:
     assert dataclasses.replace(CELL, **{field: DOES_NOT[field]}).trial_id(3) == CELL.trial_id(3)
 
 
+def test_a_later_parameter_enters_ids_and_noise_where_it_is_not_at_its_default(planned: Planner) -> None:
+    old, same, other = (
+        planned(changed("m: [50, 100]", f"m: [50, 100]{more}")).cells[0]
+        for more in ("", ", fakes_ratio: [1]", ", fakes_ratio: [4]")
+    )
+    assert '"problem_params":{"d":2,"m":50}' in old.spec(0)
+    assert '"init"' not in old.spec(0)
+    assert (same.trial_id(3), same.noise_path(3)) == (old.trial_id(3), old.noise_path(3))
+    assert '"fakes_ratio":4.0' in other.spec(0)
+    assert other.trial_id(3) != old.trial_id(3)
+
+
+def test_a_rule_leaves_the_data_as_they_are_and_what_moves_the_start_does_not(planned: Planner) -> None:
+    old, ratio, distance = (
+        planned(changed("m: [50, 100]", f"m: [50, 100]{more}")).cells[0]
+        for more in ("", ", fakes_ratio: [4]", ", init_distance: [2]")
+    )
+    assert ratio.data_path(3) == old.data_path(3) != distance.data_path(3)
+
+
 def test_an_id_differs_with_repeat_dtype_and_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = {CELL.trial_id(repeat) for repeat in range(1000)}
     assert len(ids) == 1000
-    assert dataclasses.replace(CELL, method_params={"dtype": "float64", "lr": 0.1}).trial_id(3) not in ids
+    assert dataclasses.replace(CELL, method_params={"dtype": "float64"}).trial_id(3) not in ids
     monkeypatch.setattr(plan_module, "NUMERICS_VERSION", "other")
     assert dataclasses.replace(CELL).trial_id(3) not in ids  # a new cell: a cell keeps its spec
 
@@ -267,7 +291,7 @@ LR = "{lr: 0.2}"
             "  - name: gaussian_cov\n    params: {d: 4, m: 60}",
             "  - name: gaussian_mean\n    params: {d: 3, m: 100, threshold: 0.1}",
             "8: problems[1]",
-            "the same problem cell stands here twice: gaussian_mean {'d': 3, 'm': 100, 'threshold': 0.1}",
+            "the same problem cell stands here twice: gaussian_mean {'d': 3, 'm': 100, 'threshold': 0.1, ",
         ),
     ],
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -82,6 +82,7 @@ class CriticMethod(GradientMethod):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"recovery", "samples"})
+    quick: ClassVar[Mapping[str, Any]] = {"n_critic": 3}
 
     n_critic: int = Field(1, ge=1, le=10_000)
     """Critic steps per gradient step."""

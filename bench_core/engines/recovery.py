@@ -11,12 +11,13 @@ from pydantic import Field
 from bench_core.engines.noise import Law, Noise
 from bench_core.engines.optim import Adam, Schedule, learning_rate
 from bench_core.methods import Method
+from bench_core.problems import RecoveryProblem
 from bench_core.trials import Fit, Path, Trials
 
 if TYPE_CHECKING:
     import torch
 
-    from bench_core.problems import Problem, RecoveryProblem
+    from bench_core.problems import Problem
 
 Loss = Callable[["torch.Tensor"], "torch.Tensor"]
 """Parameters ``(B, p)`` -> losses ``(B,)``."""
@@ -34,18 +35,18 @@ class Task:
         lr: the learning rate of the present step.
     """
 
-    def __init__(self, trials: Trials, lr: float) -> None:
+    def __init__(self, trials: Trials, lr: float, init: str | None = None) -> None:
         self.trials = trials
-        self.model = cast("RecoveryProblem", trials.problem)
+        self.model = cast(RecoveryProblem, trials.problem)
         self.observed = trials["observed"]
-        self.start = trials["start"]
+        self.start = trials[f"start-{init}" if init else "start"]
         self.lr = lr
         self._noise: dict[tuple[str, tuple[int, ...]], Noise] = {}
         self._spent: dict[str, int] = {}
 
     def sample(self, theta: torch.Tensor, n: int | None = None) -> torch.Tensor:
-        """Return ``n`` fresh samples of the model (default: as many as observed), shape ``(B, n, d)``; counted."""
-        n = n or self.observed.shape[-2]
+        """Return ``n`` fresh samples of the model (default: as many as the problem says), ``(B, n, d)``; counted."""
+        n = n or self.model.fakes
         self.spend(generated_samples=n)
         return self.model.sample(theta, self.noise("fakes", (n, self.model.noise_size)))
 
@@ -75,6 +76,7 @@ class GradientMethod(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"recovery"})
     quick: ClassVar[Mapping[str, Any]] = {"iterations": 30}
+    added: ClassVar[frozenset[str]] = frozenset({"init"})
 
     lr: float = Field(0.1, gt=0)
     """Learning rate of Adam."""
@@ -84,6 +86,8 @@ class GradientMethod(Method):
     """How the learning rate goes down: not at all, linearly or along a cosine to 0."""
     iterate: Literal["last", "average"] = "last"
     """The answer: the last iterate, or the average of the last half of them."""
+    init: str | None = None
+    """The initial point, where the problem has several (``linear_unmixing``: vca, random); null: its usual one."""
 
     @abstractmethod
     def objective(self, task: Task) -> Loss:
@@ -112,11 +116,20 @@ class GradientMethod(Method):
         return evaluate
 
     def fit(self, trials: Trials) -> Fit:
-        return Descent(self, Task(trials, self.lr)).run()
+        return Descent(self, Task(trials, self.lr, self.init)).run()
 
     def working_set(self, problem: Problem) -> int:
-        # Observed, generated, noise and the queries, keys and values of a kernel sum, each about m·d floats.
-        return 4 * 24 * problem.size()
+        # Observed, generated, noise and the queries, keys and values of a kernel sum, each about that many floats.
+        values = problem.size()
+        if isinstance(problem, RecoveryProblem) and "samples" in self.needs:
+            values = max(values, problem.fakes * problem.d)
+        return 4 * 24 * values
+
+    def unfit(self, problem: Problem) -> str | None:
+        known = problem.starts if isinstance(problem, RecoveryProblem) else ()
+        if self.init is not None and self.init not in known:
+            return f"{problem.name} has no initial point {self.init!r} (it has: {', '.join(known) or 'its usual one'})"
+        return super().unfit(problem)
 
 
 class Descent:

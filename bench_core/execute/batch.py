@@ -218,9 +218,10 @@ def _trials(
         tensor = torch.from_numpy(np.stack([arrays[name] for arrays in drawn]))
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
+    data = {name: stack(name) for name in drawn[0]}
     return Trials(
-        problem=problem,
-        data={name: stack(name) for name in drawn[0]},
+        problem=problem.given(data),
+        data=data,
         streams=[Streams(*job.cell.noise_path(repeat)) for repeat in _slots(job)],
         device=device,
         dtype=dtype,

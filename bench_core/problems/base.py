@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class Problem(Parameters, ABC):
     """What a method may rely on, e.g. ``samples``, ``log_density``; a property where it depends on parameters."""
     scoring: ClassVar[frozenset[str]] = frozenset()
     """Parameters that only score: they enter neither data nor trial ids, and stored trials are scored anew."""
+    rules: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that say what a method may do: they enter trial ids, but no data, which stay the same."""
 
     @abstractmethod
     def draw(self, streams: Streams, folder: Path | None) -> Mapping[str, np.ndarray]:
@@ -48,9 +50,20 @@ class Problem(Parameters, ABC):
         """Return the reason for each capability that these parameters take away."""
         return {}
 
+    def given(self, data: Mapping[str, torch.Tensor]) -> Self:
+        """Return the problem as methods see it beside a batch of its data: with what is known of each trial.
+
+        A model whose formulas need something that differs from trial to trial (a known mean, say) takes it from here.
+        """
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that enter trial ids."""
+        return {name: value for name, value in super().identity().items() if name not in self.scoring}
+
     def data_parameters(self) -> dict[str, Any]:
         """Return the parameters on which the data depend."""
-        return {name: value for name, value in self.values().items() if name not in self.scoring}
+        return {name: value for name, value in self.identity().items() if name not in self.rules}
 
     def size(self) -> int:
         """Return the number of data values in one trial, from which memory and batch width are estimated."""
@@ -61,12 +74,17 @@ class RecoveryProblem(Problem):
     """Find the parameter ``theta`` of a known family from ``m`` samples in ``d`` dimensions.
 
     ``draw`` gives ``truth`` (p,), ``start`` (p,) and ``observed`` (m, d); an answer is a tensor of shape ``(B, p)``.
-    Tensors of a batch carry a leading trial axis B.
+    Tensors of a batch carry a leading trial axis B. ``draw`` may give further initial points, (p,) each, as
+    ``start-NAME``, for methods with a parameter ``init``.
     """
 
     capabilities = frozenset({"recovery", "samples", "log_density", "gaussian_kernel_mean", "exact_mle"})
     scoring = frozenset({"threshold"})
+    rules = frozenset({"fakes_ratio"})
+    added = frozenset({"fakes_ratio"})
     quick = {"d": 3, "m": 20}
+    starts: ClassVar[tuple[str, ...]] = ()
+    """Names of the further initial points."""
 
     d: int = Field(10, ge=1, le=10_000)
     """Dimension of the data."""
@@ -74,6 +92,13 @@ class RecoveryProblem(Problem):
     """Number of observed samples."""
     threshold: float = Field(0.02, gt=0)
     """A trial succeeds when its error is within this bound."""
+    fakes_ratio: float = Field(1.0, gt=0, le=10_000)
+    """Samples that a method generates per step, for each observed one."""
+
+    @property
+    def fakes(self) -> int:
+        """Samples that a method generates per step, at least two."""
+        return max(2, round(self.fakes_ratio * self.m))
 
     @property
     @abstractmethod
@@ -121,3 +146,20 @@ class RecoveryProblem(Problem):
     def size(self) -> int:
         """Return m·d."""
         return self.m * self.d
+
+
+class StandardStart(RecoveryProblem):
+    """A recovery problem that starts at a normal point, or at a given distance from the truth."""
+
+    added = RecoveryProblem.added | {"init_distance"}
+
+    init_distance: float | None = Field(None, gt=0, le=1e6)
+    """Distance of the start from the truth, in a uniform direction; null: a start from N(0, I)."""
+
+    def start(self, streams: Streams, truth: np.ndarray) -> np.ndarray:
+        """Return the initial point (p,)."""
+        normal = streams.numpy("start").standard_normal(truth.shape)
+        if self.init_distance is None:
+            return normal
+        start: np.ndarray = truth + self.init_distance * normal / float((normal**2).sum()) ** 0.5
+        return start

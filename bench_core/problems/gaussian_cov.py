@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from bench_core import hookimpl
-from bench_core.problems.base import Problem, RecoveryProblem
+from bench_core.problems.base import Problem, StandardStart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench_core.seeds import Streams
 
 
-class GaussianCov(RecoveryProblem):
+class GaussianCov(StandardStart):
     """N(0, aa' + epsilon^2 I) with unknown a; a trial succeeds when ||aa' - a*a*'||_F / d <= threshold.
 
     The sign of a does not matter to the score. The paper states neither d nor the laws of a* and of the start nor
@@ -29,10 +29,19 @@ class GaussianCov(RecoveryProblem):
     name = "gaussian_cov"
     quick = {"epsilon": 0.5}
 
-    epsilon: float = Field(1e-5, gt=0)
-    """Standard deviation of the isotropic part; small values make the likelihood ill-conditioned."""
+    epsilon: float = Field(1e-5, ge=0)
+    """Standard deviation of the isotropic part; small values make the likelihood ill-conditioned, 0 leaves none."""
     threshold: float = Field(0.05, gt=0)
     """A trial succeeds when its error is within this bound."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:  # type: ignore[override]
+        return super().capabilities.difference(self.lacks())
+
+    def lacks(self) -> Mapping[str, str]:
+        return (
+            {"log_density": "epsilon = 0: the data lie on a line, and there is no density"} if not self.epsilon else {}
+        )
 
     @property
     def noise_size(self) -> int:
@@ -45,7 +54,7 @@ class GaussianCov(RecoveryProblem):
         return {
             "truth": truth,
             "observed": along * truth + self.epsilon * rng.standard_normal((self.m, self.d)),
-            "start": streams.numpy("start").standard_normal(self.d),
+            "start": self.start(streams, truth),
         }
 
     def sample(self, theta: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -72,7 +81,10 @@ class GaussianCov(RecoveryProblem):
         return (log_prefactor - 0.5 * self._quadratic(theta, y, c1, top)).exp()
 
     def exact_mle(self, y: torch.Tensor) -> torch.Tensor:
-        """Return sqrt(lambda_1 - epsilon^2) u_1 of the second moments: probabilistic PCA with known noise."""
+        """Return sqrt(lambda_1 - epsilon^2) u_1 of the second moments: probabilistic PCA with known noise.
+
+        At epsilon = 0 it is the limit, which is the most likely scale along the line on which the data lie.
+        """
         import torch
 
         wide = y.double()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core import hookimpl
-from bench_core.problems.base import Problem, RecoveryProblem
+from bench_core.problems.base import Problem, StandardStart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench_core.seeds import Streams
 
 
-class GaussianMean(RecoveryProblem):
+class GaussianMean(StandardStart):
     """N(mu, I) with unknown mu; a trial succeeds when ||mu - mu*|| / d < threshold.
 
     The paper states neither d nor the laws of mu* and of the start; d = 10 and N(0, I) for both reproduce every
@@ -36,7 +36,7 @@ class GaussianMean(RecoveryProblem):
         return {
             "truth": truth,
             "observed": truth + rng.standard_normal((self.m, self.d)),
-            "start": streams.numpy("start").standard_normal(self.d),
+            "start": self.start(streams, truth),
         }
 
     def sample(self, theta: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench_core import hookimpl
-from bench_core.problems.base import Problem, RecoveryProblem
+from bench_core.problems.base import Problem, StandardStart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench_core.seeds import Streams
 
 
-class GMMMean(RecoveryProblem):
+class GMMMean(StandardStart):
     """N(mu, I) or N(-mu, I), each with probability 1/2; a trial succeeds when min ||mu ± mu*|| / d < threshold.
 
     Either sign of mu gives the same law, so the score is free of it, which the paper does not say. It states neither d
@@ -39,7 +39,7 @@ class GMMMean(RecoveryProblem):
         return {
             "truth": truth,
             "observed": sign * truth + rng.standard_normal((self.m, self.d)),
-            "start": streams.numpy("start").standard_normal(self.d),
+            "start": self.start(streams, truth),
         }
 
     def sample(self, theta: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

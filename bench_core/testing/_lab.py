@@ -115,7 +115,7 @@ def make_trials(
     if edit is not None:
         edit(data)
     return Trials(
-        problem=problem,
+        problem=problem.given(data),
         data=data,
         streams=[Streams(SEED, problem.name, repeat, *noise) for repeat in repeats],
         device=torch.device(device),

@@ -89,7 +89,7 @@ def _missing(problem: RecoveryProblem, capability: str) -> str | None:
 
 
 def _call(problem: RecoveryProblem, capability: str) -> dict[str, torch.Tensor]:
-    theta, observed = _truth(problem, 3), _observed(problem, 3)
+    problem, theta, observed = _model(problem, 3), _truth(problem, 3), _observed(problem, 3)
     noise = _normal((3, 4, problem.noise_size))
     calls: dict[str, Callable[[], torch.Tensor]] = {
         "sample": lambda: problem.sample(theta, noise),
@@ -99,6 +99,11 @@ def _call(problem: RecoveryProblem, capability: str) -> dict[str, torch.Tensor]:
         "exact_mle": lambda: problem.exact_mle(observed),
     }
     return {name: calls[name]() for name in CAPABILITIES.get(capability, ())}
+
+
+def _model(problem: RecoveryProblem, width: int) -> RecoveryProblem:
+    """Return the problem with what is known of its first trials."""
+    return problem.given({name: _stacked(problem, name, width) for name in draw(problem, 0)})
 
 
 def _truth(problem: Problem, width: int) -> torch.Tensor:
@@ -251,24 +256,26 @@ def size(lab: ProblemLab) -> None:
         )
 
 
-@contract.demand("scoring", "Parameters that only score are named in `scoring`, and no others.")
+@contract.demand("scoring", "Parameters that only score are named in `scoring`, mere rules in `rules`.")
 def scoring(lab: ProblemLab) -> None:
     problem, cls = lab.problem, lab.cls
-    unknown = sorted(set(cls.scoring) - set(cls.model_fields))
-    if unknown:
-        raise ViolationError("parameters in `scoring`", f"{', '.join(unknown)}, which is none", "correct the name")
+    for kind in ("scoring", "rules", "added"):
+        unknown = sorted(getattr(cls, kind) - set(cls.model_fields))
+        if unknown:
+            raise ViolationError(f"parameters in `{kind}`", f"{', '.join(unknown)}, which is none", "correct the name")
     for name in cls.model_fields:
         other = _with_another(problem, name)
         if other is None:
             continue
         alters = _data_differ(problem, other)
-        if name in cls.scoring and alters:
-            raise ViolationError(
-                f"the same data at another {name}, as `scoring` names it",
-                "other data",
-                f"take {name} out of `scoring`, or out of draw",
-            )
-        if name not in cls.scoring and not alters and not _model_differs(problem, other):
+        for kind in ("scoring", "rules"):
+            if name in getattr(cls, kind) and alters:
+                raise ViolationError(
+                    f"the same data at another {name}, as `{kind}` names it",
+                    "other data",
+                    f"take {name} out of `{kind}`, or out of draw",
+                )
+        if name not in cls.scoring | cls.rules and not alters and not _model_differs(problem, other):
             raise ViolationError(
                 f"that {name} changes data or model, as `scoring` does not name it",
                 "it changes neither, so each value would run all trials again",
@@ -423,7 +430,7 @@ def failures(lab: ProblemLab) -> None:
 
 @of_recovery.demand("sample", "Samples are a smooth function of a trial's own parameters and noise.")
 def sample(lab: ProblemLab) -> None:
-    problem = lab.recovery("samples")
+    problem = _model(lab.recovery("samples"), 5)
     theta, noise = _truth(problem, 5).requires_grad_(), _normal((5, 6, problem.noise_size))
     samples = problem.sample(theta, noise)
     others = theta.detach().flip(0)
@@ -449,7 +456,7 @@ def sample(lab: ProblemLab) -> None:
 
 @of_recovery.demand("law", "Data and samples of the model at the truth have the same moments.")
 def law(lab: ProblemLab) -> None:
-    problem = lab.recovery("samples")
+    problem = _model(lab.recovery("samples"), REPEATS)
     truth, observed = _truth(problem, REPEATS), _observed(problem, REPEATS)
     samples = problem.sample(truth, _normal((REPEATS, problem.m, problem.noise_size)))
     statistics: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -479,7 +486,7 @@ def _off(values: torch.Tensor, expected: float | torch.Tensor = 0.0) -> float:
 @of_recovery.demand("density", "log_density is the density of the samples.")
 def density(lab: ProblemLab) -> None:
     lab.recovery("samples")
-    problem = lab.recovery("log_density")
+    problem = _model(lab.recovery("log_density"), 1)
     theta = _truth(problem, 1)
     samples = problem.sample(theta, _normal((1, SAMPLES, problem.noise_size)))[0].detach()  # (n, d)
     leaf = theta.expand(SAMPLES, -1).clone().requires_grad_()
@@ -526,7 +533,7 @@ def _narrow(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @of_recovery.demand("normalised", "The density integrates to 1.")
 def normalised(lab: ProblemLab) -> None:
     lab.recovery("samples")
-    problem = lab.recovery("log_density")
+    problem = _model(lab.recovery("log_density"), 1)
     theta = _truth(problem, 1)
     samples = problem.sample(theta, _normal((1, SAMPLES, problem.noise_size)))[0]  # (n, d)
     points, log_proposal = _student(samples)
@@ -565,7 +572,7 @@ def _student(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @of_recovery.demand("kernel means", "E k(X, X') and E k(X, y) are those of samples of the model.")
 def kernel_means(lab: ProblemLab) -> None:
     lab.recovery("samples")
-    problem = lab.recovery("gaussian_kernel_mean")
+    problem = _model(lab.recovery("gaussian_kernel_mean"), 1)
     theta, y = _truth(problem, 1), _observed(problem, 1)[:, :5]
     x, other = (problem.sample(theta, _normal((1, SAMPLES, problem.noise_size), seed=seed))[0] for seed in (3, 4))
     for bandwidth in BANDWIDTHS:
@@ -587,7 +594,7 @@ def kernel_means(lab: ProblemLab) -> None:
 @of_recovery.demand("exact MLE", "No estimate nearby has a higher likelihood than exact_mle.")
 def exact_mle(lab: ProblemLab) -> None:
     lab.recovery("log_density")
-    problem = lab.recovery("exact_mle")
+    problem = _model(lab.recovery("exact_mle"), 8)
     y = _observed(problem, 8)
     best = problem.exact_mle(y)
     highest = problem.log_density(best, y).sum(-1)

@@ -36,10 +36,19 @@ def run(plugins, cell, repeats, width):
     return run_job(Job(cell, tuple(repeats), width), plugins, CPU)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("problem", ["gaussian_mean", "gaussian_cov"])
+PROBLEMS = ["gaussian_mean", "gaussian_cov", "gmm_cov", "linear_unmixing"]
+PAIRS = [
+    *((problem, method) for problem in PROBLEMS[:2] for method in METHODS),
+    *((problem, method) for problem in PROBLEMS[2:] for method in ("mmd", "wgan")),
+    ("gmm_cov", "osmmd"),
+    ("gmm_cov", "mle"),
+    ("linear_unmixing", "vca"),
+]
+
+
+@pytest.mark.parametrize(("problem", "method"), PAIRS)
 def test_a_trial_gives_the_same_bits_at_every_width(plugins, make_cell, problem, method):
-    cell = make_cell(plugins, problem, {"d": 10, "m": 50}, method, METHODS[method])
+    cell = make_cell(plugins, problem, {"d": 10, "m": 50}, method, METHODS.get(method, {}))
     reference = numbers(run(plugins, cell, range(64), 64))
     for width, repeats in ((1, (5,)), (2, (0,)), (2, (2, 3)), (7, (3, 5)), (7, range(7)), (50, range(50)), (50, (51,))):
         for repeat, found in numbers(run(plugins, cell, repeats, width)).items():
@@ -240,6 +249,56 @@ def test_iterate_average_is_the_mean_of_the_last_half():
     last = Line(iterations=10).fit(trials).answer
     expected = torch.stack([*iterates[6:], last]).mean(0)  # iterates 6 … 10 of 10
     torch.testing.assert_close(Line(iterations=10, iterate="average").fit(trials).answer, expected)
+
+
+@pytest.mark.parametrize(("ratio", "fakes"), [(1.0, 50), (2.56, 128)])
+def test_samples_and_their_count_follow_the_ratio_of_the_problem(plugins, make_cell, ratio, fakes):
+    params = {"d": 4, "m": 50, "fakes_ratio": ratio}
+    (row,) = run(plugins, make_cell(plugins, "gaussian_mean", params, "mmd", SHORT), (0,), 2)
+    assert row["budget.generated_samples"] == 40 * fakes
+    assert row["budget.kernel_evaluations"] == 40 * fakes * (fakes + 50)
+    (row,) = run(plugins, make_cell(plugins, "gaussian_mean", params, "wgan", {**SHORT, "n_critic": 3}), (0,), 2)
+    assert row["budget.generated_samples"] == 40 * 3 * fakes
+
+
+def test_a_fit_starts_at_the_wanted_point(plugins, make_cell):
+    # The first recorded error is that after one step, of at most lr = 1e-6 in every coordinate.
+    params = {"d": 4, "m": 50, "r": 2}
+    errors = {}
+    for init in (None, "vca", "random"):
+        method = {"iterations": 1, "lr": 1e-6, "init": init}
+        (row,) = run(plugins, make_cell(plugins, "linear_unmixing", params, "mmd", method), (0,), 2)
+        errors[init] = row["metric.error"]
+    (floor,) = run(plugins, make_cell(plugins, "linear_unmixing", params, "random", {}), (0,), 2)
+    (start,) = run(plugins, make_cell(plugins, "linear_unmixing", params, "init", {}), (0,), 2)
+    assert errors["random"] == pytest.approx(floor["metric.error"], rel=1e-3)
+    assert errors["vca"] == pytest.approx(start["metric.error"], rel=1e-3)
+    assert errors[None] == pytest.approx(start["metric.error"], rel=1e-3)
+    assert errors["vca"] < errors["random"]
+
+
+@pytest.mark.parametrize("problem", ["gaussian_mean", "linear_unmixing"])
+def test_an_initial_point_that_the_problem_does_not_have_is_a_reason_to_skip(plugins, make_cell, problem):
+    cell = make_cell(plugins, problem, {"d": 4, "m": 50}, "mmd", {"init": "vcx"})
+    known = "vca, random" if problem == "linear_unmixing" else "its usual one"
+    assert cell.skipped == f"{problem} has no initial point 'vcx' (it has: {known})"
+
+
+def test_unmixing_that_starts_at_the_truth_stays_there(plugins, make_cell):
+    class FromTruth(plugins.methods.get("mmd")):
+        def fit(self, trials):
+            return super().fit(replace(trials, data={**trials.data, "start": trials["truth"]}))
+
+    items = {**plugins.methods.items, "mmd": FromTruth}
+    patched = replace(plugins, methods=replace(plugins.methods, items=items))
+    params = {"d": 10, "r": 3, "m": 400, "noise": 0.001, "fakes_ratio": 1.0}
+    method = {"bandwidth": 0.1, "lr": 0.01, "iterations": 300, "iterate": "average"}
+    cell = make_cell(plugins, "linear_unmixing", params, "mmd", method, metrics=("error", "distance"))
+    distances = [row["metric.distance"] for row in run(patched, cell, range(10), 10)]
+    init = replace(cell, method="init", method_params={})
+    starts = [row["metric.distance"] for row in run(plugins, init, range(10), 10)]
+    assert all(distance < start for distance, start in zip(distances, starts, strict=True))
+    assert sum(distances) < 0.65 * sum(starts)  # the error of an estimate from 400 pixels is left
 
 
 def _successes(plugins, make_cell, method, params, m, trials=400):

@@ -137,7 +137,16 @@ def test_every_method_sees_the_same_data_in_trial_i(plugins, make_cell):
     assert len(set(digests["truth"])) == 3
 
 
-@pytest.mark.parametrize(("changed", "same"), [({"threshold": 0.5}, True), ({"m": 6}, False), ({"d": 3}, False)])
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"threshold": 0.5}, True),
+        ({"fakes_ratio": 3.0}, True),
+        ({"m": 6}, False),
+        ({"d": 3}, False),
+        ({"init_distance": 1.0}, False),
+    ],
+)
 def test_data_depend_on_data_parameters_only(plugins, make_cell, changed, same):
     rows = [
         run_job(

@@ -142,3 +142,35 @@ def test_draws_are_float64_named_and_repeatable(cls):
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(first["truth"], first["start"])
     assert not np.array_equal(first["truth"], cls(d=4, m=6).draw(Streams(0, "main", 2), None)["truth"])
+
+
+def test_without_noise_there_is_no_density_and_the_rest_is_the_limit():
+    flat, near = GaussianCov(d=3, m=7, epsilon=0.0), GaussianCov(d=3, m=7, epsilon=1e-7)
+    assert "log_density" not in flat.capabilities
+    assert "no density" in flat.lacks()["log_density"]
+    assert near.capabilities == flat.capabilities | {"log_density"}
+    assert not near.lacks()
+    theta, along = (
+        _theta(flat, 4),
+        torch.randn(4, 7, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1)),
+    )
+    y = along * _theta(flat, 4, seed=2).unsqueeze(-2)
+    torch.testing.assert_close(flat.kernel_self(theta, 2.0), near.kernel_self(theta, 2.0))
+    torch.testing.assert_close(flat.kernel_mean(theta, y, 2.0), near.kernel_mean(theta, y, 2.0))
+    # The data lie on a line: their scale along it is the root of the mean square.
+    scale = along.square().mean((-2, -1)).sqrt().unsqueeze(-1)
+    assert flat.error(flat.exact_mle(y), scale * _theta(flat, 4, seed=2)).max() < 1e-12
+
+
+@pytest.mark.parametrize("cls", [GaussianMean, GaussianCov])
+def test_the_start_lies_at_the_wanted_distance_in_its_usual_direction(cls):
+    usual, far = (cls(d=4, m=5, init_distance=distance).draw(Streams(0), None) for distance in (None, 2.5))
+    away = far["start"] - far["truth"]
+    assert np.linalg.norm(away) == pytest.approx(2.5)
+    np.testing.assert_allclose(away, 2.5 * usual["start"] / np.linalg.norm(usual["start"]))
+    np.testing.assert_array_equal(far["observed"], usual["observed"])
+
+
+@pytest.mark.parametrize(("ratio", "fakes"), [(1.0, 100), (2.56, 256), (16.0, 1600), (1e-6, 2)])
+def test_the_number_of_fakes_follows_from_their_ratio(ratio, fakes):
+    assert GaussianMean(m=100, fakes_ratio=ratio).fakes == fakes
