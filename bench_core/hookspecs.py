@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from bench_core.methods import Method
     from bench_core.metrics import Metric
     from bench_core.problems import Problem
-    from bench_core.report import Format
+    from bench_core.quantities import Quantity
+    from bench_core.report import Format, PaperFigure
 
 hookspec = pluggy.HookspecMarker("bench_core")
 
@@ -37,8 +38,18 @@ def bench_register_metrics() -> Iterable[Metric]:
 
 
 @hookspec
+def bench_register_quantities() -> Iterable[Quantity]:
+    """Offer quantities, which are computed without trials, for ``limit`` and ``count`` claims of suites."""
+
+
+@hookspec
 def bench_register_formats() -> Iterable[Format]:
     """Offer formats for ``bench report --format NAME``: a ``Format``, or a ``FolderFormat`` of several files."""
+
+
+@hookspec
+def bench_register_figures() -> Iterable[PaperFigure]:
+    """Offer figures for ``bench figure NAME``: instances of ``bench_core.report.PaperFigure``."""
 
 
 # --- during a run, in the main process ------------------------------------------------------------------------------

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from bench_core.methods import Method
     from bench_core.metrics import Metric
     from bench_core.problems import Problem
-    from bench_core.report import Format
+    from bench_core.quantities import Quantity
+    from bench_core.report import Format, PaperFigure
 
 GROUP = "bench_core"
 DISTRIBUTION = "distribution-fit-bench"
+REPORTS = ("bench_core.report.formats", "bench_core.report.landscapes", "bench_core.report.curves")
+"""Modules of the core that offer formats and figures."""
 PATH_VARIABLE = "BENCH_PLUGIN_PATH"
 
 T = TypeVar("T")
@@ -117,7 +120,9 @@ class Plugins:
     methods: Offers[type[Method]] = field(default_factory=lambda: Offers("method"))
     problems: Offers[type[Problem]] = field(default_factory=lambda: Offers("problem"))
     metrics: Offers[Metric] = field(default_factory=lambda: Offers("metric"))
+    quantities: Offers[Quantity] = field(default_factory=lambda: Offers("quantity"))
     formats: Offers[Format] = field(default_factory=lambda: Offers("format"))
+    figures: Offers[PaperFigure] = field(default_factory=lambda: Offers("figure"))
     _digests: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def digest(self, kind: Offers[Any], name: str) -> str:
@@ -246,11 +251,12 @@ def _candidates(sources: PluginSources) -> Iterator[Candidate]:
 
 
 def _core_modules() -> list[str]:
-    packages = [importlib.import_module(name) for name in ("bench_core.problems", "bench_core.metrics")]
+    names = ("bench_core.problems", "bench_core.metrics", "bench_core.quantities")
+    packages = [importlib.import_module(name) for name in names]
     found = [
         f"{package.__name__}.{module.name}" for package in packages for module in pkgutil.iter_modules(package.__path__)
     ]
-    return [*(name for name in found if not name.endswith(".base")), "bench_core.report.formats"]
+    return [*(name for name in found if not name.endswith(".base")), *REPORTS]
 
 
 def _plugin_files(folder: Path) -> list[Path]:
@@ -360,13 +366,16 @@ def _collect(plugins: Plugins, info: PluginInfo) -> None:
     from bench_core.methods import Method
     from bench_core.metrics import Metric
     from bench_core.problems import Problem
-    from bench_core.report import Format
+    from bench_core.quantities import Quantity
+    from bench_core.report import Format, PaperFigure
 
     kinds: list[tuple[str, Offers[Any], type, bool]] = [
         ("bench_register_methods", plugins.methods, Method, True),
         ("bench_register_problems", plugins.problems, Problem, True),
         ("bench_register_metrics", plugins.metrics, Metric, False),
+        ("bench_register_quantities", plugins.quantities, Quantity, False),
         ("bench_register_formats", plugins.formats, Format, False),
+        ("bench_register_figures", plugins.figures, PaperFigure, False),
     ]
     module = plugins.manager.get_plugin(info.name)
     for hook, offers, base, as_class in kinds:

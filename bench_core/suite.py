@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
 
@@ -268,6 +268,7 @@ class Suite(Closed):
                 if method.select is not None
             },
             stored=(info.context or {}).get("stored", False),
+            quantities=(info.context or {}).get("quantities"),
         )
         try:
             forms.check(self.claims, context)
@@ -304,19 +305,21 @@ class Suite(Closed):
 # ---- file -> Suite ---------------------------------------------------------------------------------------------------
 
 
-def load_suite(path: Path, *, stored: bool = False) -> Suite:
+def load_suite(path: Path, *, stored: bool = False, quantities: Collection[str] | None = None) -> Suite:
     """Read and check the suite file ``path``.
 
     Args:
         path: the file.
         stored: it is a run's ``suite.yaml``, so that its name need not be the suite's.
+        quantities: names that claims may call a quantity; None: any.
 
     Raises:
         SuiteError: the first fault by line, and how many more there are.
     """
     document = load(path, _STORED) if stored else load(path)
+    context = {**({"stored": True} if stored else {"stem": path.stem}), "quantities": quantities}
     try:
-        suite = Suite.model_validate(document.data, context={"stored": True} if stored else {"stem": path.stem})
+        suite = Suite.model_validate(document.data, context=context)
     except ValidationError as error:
         raise _first_fault(document, error) from None
     suite._document = document

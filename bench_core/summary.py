@@ -147,6 +147,8 @@ class Verdict:
     parts: Sequence[Part] = ()
     readings: Sequence[Verdict] = ()
     """The verdicts on the readings of ``alternatives``."""
+    exact: bool = False
+    """Whether it follows from what was computed without trials: no interval, and no chance in the verdict."""
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,35 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import polars as pl
 import pytest
 import torch
 
 from bench_core.discrepancies import mmd2
 from bench_core.kernels import Gaussian
+from bench_core.plan import make_plan
+from bench_core.plugins import Plugins
+from bench_core.store import all_runs
+from bench_core.suite import load_suite
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def serial() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_serial", BENCHMARKS / "serial.py")
+def program(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def serial() -> ModuleType:
+    return program("serial")
 
 
 @pytest.fixture
@@ -78,3 +88,33 @@ def test_the_speed_report_is_json(tmp_path: Path) -> None:
     assert report["machine"]["torch"] == torch.__version__
     assert [record["n = m"] for record in report["parts"]["mmd2"]] == [50, 200, 800]
     assert all(record["ratio"] > 0 and record["ratio, y kept"] > 0 for record in report["parts"]["mmd2"])
+
+
+@pytest.mark.parametrize("differing", [(), ("osmmd",)])
+def test_reference_rows_of_older_code_are_kept_where_replays_give_the_same_bits(
+    cli: Any, tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch, differing: tuple[str, ...]
+) -> None:
+    reference = program("reference")
+    monkeypatch.chdir(tmp_path)
+    text = (BENCHMARKS.parent / "suites" / "smoke.yaml").read_text(encoding="utf-8")
+    (tmp_path / "smoke.yaml").write_text(text, encoding="utf-8")
+    cli("run", "smoke.yaml", "--trials", "4", "--executor", "inline", "--no-reference", "--quiet")
+    (run,) = all_runs(tmp_path / "results")
+    plan = make_plan(load_suite(tmp_path / "smoke.yaml"), plugins)
+    rows = run.rows()
+    methods = sorted(set(rows["method"]))
+    asked: list[str] = []
+
+    def replay(folder: Path, trial_id: str, *_: object, rtol: float) -> Any:
+        method = rows.filter(pl.col("trial_id") == trial_id)["method"][0]
+        asked.append(method)
+        assert (folder, rtol) == (run.folder, 0.0)
+        return SimpleNamespace(match=method not in differing, differences=(), notes=())
+
+    monkeypatch.setattr(reference, "replay", replay)
+    assert reference.renewed(rows, plan, plugins, run, 2).equals(rows)
+    assert asked == []  # the present code's own
+    old = pl.when(pl.col("method") == "init").then("method_digest").otherwise(pl.lit("old")).alias("method_digest")
+    kept = reference.renewed(rows.with_columns(old), plan, plugins, run, 2)
+    assert sorted(set(asked)) == [method for method in methods if method != "init"]
+    assert kept.equals(rows.filter(~pl.col("method").is_in(differing)))

@@ -59,10 +59,13 @@ def changed(old: str, new: str) -> str:
     return VALID.replace(old, new)
 
 
+QUANTITIES = ("minima", "smmd_at_zero")
+
+
 def refusal(path: Path) -> str:
     """Return the message, without the folder."""
     with pytest.raises(SuiteError) as caught:
-        load_suite(path)
+        load_suite(path, quantities=QUANTITIES)
     message = str(caught.value)
     assert "\n" not in message
     assert message.isprintable()
@@ -805,13 +808,13 @@ BAD_CLAIMS: dict[str, tuple[str, str, str]] = {
     "limit": (
         "ratio: {of: mmd, to: mle, at_most: 2}",
         "limit: {quantity: smmd_at_0, equals: 0}",
-        "26: claims[6].limit: not supported by this version of bench, which computes no quantity 'smmd_at_0' "
-        "(known: none); remove the claim",
+        "26: claims[6].limit.quantity: unknown quantity 'smmd_at_0'; did you mean 'smmd_at_zero'? "
+        "(known: minima, smmd_at_zero)",
     ),
     "count": (
         "ratio: {of: mmd, to: mle, at_most: 2}",
-        "count: {quantity: minima, at_most: 3}",
-        "26: claims[6].count: not supported by this version of bench",
+        "count: {quantity: maxima, at_most: 3}",
+        "26: claims[6].count.quantity: unknown quantity 'maxima'; did you mean 'minima'?",
     ),
     "count of two bounds": (
         "ratio: {of: mmd, to: mle, at_most: 2}",

@@ -7,7 +7,7 @@ readings of one statement, each with a form of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -26,8 +26,6 @@ from bench_core.values import (
 )
 from bench_core.yamlfile import Loc, Scalar, shown
 
-QUANTITIES: frozenset[str] = frozenset()
-"""Names of what can be computed without trials, for ``limit`` and ``count``; this version computes none."""
 PROBLEM = "problem"
 """Stands in ``where`` for the name of the problem, beside its parameters."""
 
@@ -196,7 +194,7 @@ class Sensitivity(Form):
 
 
 class Analytic(_Terse):
-    """A statement about something that is computed without trials."""
+    """A statement about a quantity, which is computed without trials."""
 
     quantity: Name
     equals: Number | None = None
@@ -210,7 +208,7 @@ class Analytic(_Terse):
 
 
 class Limit(Analytic):
-    """A quantity tends to a number, or stays on one side of it."""
+    """A quantity is a number, or stays on one side of it, give or take ``tolerance``."""
 
     tolerance: NotNegative = 0.0
 
@@ -345,6 +343,8 @@ class Context:
     """Label with ``select`` -> its metric and the number of its settings."""
     stored: bool = False
     """It is a run's suite, whose grids the command line may have changed: a claim may then concern no cell."""
+    quantities: Collection[str] | None = None
+    """What the loaded plugins compute without trials; None: not known here, so any name passes."""
 
 
 def check(claims: Sequence[Claim], context: Context) -> None:
@@ -361,12 +361,9 @@ def check(claims: Sequence[Claim], context: Context) -> None:
 
 def _check_form(form: Form | Analytic, context: Context, at: Loc) -> None:
     if isinstance(form, Analytic):
-        if form.quantity not in QUANTITIES:
-            raise RuleError(
-                f"not supported by this version of bench, which computes no quantity {shown(form.quantity)} "
-                f"(known: {', '.join(sorted(QUANTITIES)) or 'none'}); remove the claim",
-                at,
-            )
+        if context.quantities is not None and form.quantity not in context.quantities:
+            near = suggest(form.quantity, context.quantities)
+            raise RuleError(f"unknown quantity {shown(form.quantity)}{near}", (*at, "quantity"))
         return
     for inner, label in form.labels():
         if label not in context.labels:

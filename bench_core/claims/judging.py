@@ -29,6 +29,12 @@ v is at most s as long as no verdict is false, so false ones sum to (s + 2e) t, 
 equality leaves nothing. ``primary`` and ``detail`` are two families. Claims that cannot be judged yet count, so that a
 verdict does not depend on what else has been run.
 
+**Computed quantities** (``limit``, ``count``) have no error: number and bound are compared, and there is no interval
+and no chance of a false verdict. Such claims are in no family's K. A claim with readings of both kinds is in it unless
+a reading about a quantity holds, which settles the claim; its r counts the readings that trials must answer. What
+quantities come to does not depend on what has been run, so neither does K. A quantity that cannot be computed settles
+nothing.
+
 **Minimum evidence.** Nothing is settled by fewer than ``MIN_VALUES`` values (pairs, trials, settings) in any problem
 cell, whatever the interval.
 
@@ -59,13 +65,14 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from bench_core import stats
-from bench_core.claims.forms import Form, Value
+from bench_core.claims.analytic import Finding, find
+from bench_core.claims.forms import Analytic, Value
 from bench_core.claims.measure import MIN_VALUES
 from bench_core.claims.questions import Question, View, questions, titled, together
 from bench_core.summary import Part, Verdict, summarise
@@ -73,6 +80,7 @@ from bench_core.summary import Part, Verdict, summarise
 if TYPE_CHECKING:
     from bench_core.claims.forms import Claim, Reading
     from bench_core.plugins import Plugins
+    from bench_core.quantities import Quantity
     from bench_core.results import Results
     from bench_core.suite import Suite
     from bench_core.summary import Summary
@@ -93,20 +101,21 @@ def judged(results: Results, plugins: Plugins, metric: str | None = None) -> Sum
     """Return ``summarise(results, plugins, metric)`` with the verdicts on the suite's claims, whatever its metric."""
     summary = summarise(results, plugins, metric)
     whole = summary if metric is None else summarise(results, plugins)
-    return replace(summary, claims=judge(whole, results.plan.suite))
+    return replace(summary, claims=judge(whole, results.plan.suite, plugins.quantities.items))
 
 
-def judge(summary: Summary, suite: Suite) -> list[Verdict]:
+def judge(summary: Summary, suite: Suite, quantities: Mapping[str, Quantity] | None = None) -> list[Verdict]:
     """Return one verdict per claim of ``suite``, in its order.
 
     Args:
         summary: of the suite's results, with all its metrics.
         suite: with claims that fit it.
+        quantities: what can be computed without trials, by name.
     """
-    view = View(summary)
+    view = _View(summary, suite, quantities or {})
     found: dict[str, Verdict] = {}
     for family in dict.fromkeys(claim.family for claim in suite.claims):
-        cases = [_case(claim, view, suite) for claim in suite.claims if claim.family == family]
+        cases = [_case(claim, view) for claim in suite.claims if claim.family == family]
         found |= {case.claim.id: _verdict(case, ruling) for case, ruling in zip(cases, _rule_all(cases), strict=True)}
     return [found[claim.id] for claim in suite.claims]
 
@@ -115,11 +124,34 @@ def judge(summary: Summary, suite: Suite) -> list[Verdict]:
 
 
 @dataclass(frozen=True)
+class _View(View):
+    """All that claims are judged by."""
+
+    suite: Suite
+    quantities: Mapping[str, Quantity]
+
+
+Asked = Sequence["Question"] | Finding
+"""What trials must answer, or what was computed."""
+
+
+@dataclass(frozen=True)
 class _Case:
-    """A claim with the questions of each of its readings."""
+    """A claim with the questions, or the finding, of each of its readings."""
 
     claim: Claim
-    readings: Sequence[tuple[Reading | Claim, Sequence[Question]]]
+    readings: Sequence[tuple[Reading | Claim, Asked]]
+
+    @property
+    def exact(self) -> bool:
+        """Whether trials have no say: only quantities are asked for, or one of them makes a reading hold."""
+        found = [asked for _, asked in self.readings if isinstance(asked, Finding)]
+        return len(found) == len(self.readings) or any(each.word == "supported" for each in found)
+
+    @property
+    def asked(self) -> list[Sequence[Question]]:
+        """The questions of the readings that trials must answer."""
+        return [asked for _, asked in self.readings if not isinstance(asked, Finding)]
 
 
 @dataclass(frozen=True)
@@ -143,16 +175,18 @@ class _Ruling:
     word: Word
     answers: Sequence[_Answer] = ()
     readings: Sequence[_Ruling] = ()
+    finding: Finding | None = None
 
 
-def _case(claim: Claim, view: View, suite: Suite) -> _Case:
-    return _Case(claim, [(reading, _asked(reading, view, suite)) for _, reading in claim.readings()])
+def _case(claim: Claim, view: _View) -> _Case:
+    return _Case(claim, [(reading, _asked(reading, view)) for _, reading in claim.readings()])
 
 
-def _asked(reading: Reading | Claim, view: View, suite: Suite) -> list[Question]:
+def _asked(reading: Reading | Claim, view: _View) -> Asked:
     form = reading.stated()
-    assert isinstance(form, Form)  # the others are refused when the suite is read
-    metric = view.summary.metrics.get(form.metric or suite.report.metric)
+    if isinstance(form, Analytic):
+        return find(form, view.quantities)
+    metric = view.summary.metrics.get(form.metric or view.suite.report.metric)
     return questions(form, view, metric) if metric is not None else []
 
 
@@ -162,8 +196,10 @@ def _asked(reading: Reading | Claim, view: View, suite: Suite) -> list[Question]
 def _rule_all(cases: Sequence[_Case]) -> list[_Ruling]:
     """Judge a family: again and again, as verdicts leave more of the 5 % to the others."""
     decided: dict[int, _Ruling] = {}
+    counted = {i for i, case in enumerate(cases) if not case.exact}
     while True:
-        tail = ALPHA / (2 * len(cases) - sum(not _two_sided(cases[i]) for i in decided))
+        spent = sum(not _two_sided(cases[i]) for i in decided if i in counted)
+        tail = ALPHA / ((2 * len(counted) - spent) or 2)
         rulings = {i: _rule(case, tail) for i, case in enumerate(cases) if i not in decided}
         fresh = {i: ruling for i, ruling in rulings.items() if ruling.word != "inconclusive"}
         if not fresh:
@@ -173,19 +209,21 @@ def _rule_all(cases: Sequence[_Case]) -> list[_Ruling]:
 
 def _two_sided(case: _Case) -> bool:
     """Whether a claim, or a reading of it, is an equality."""
-    return any(question.region.bounds > 1 for _, asked in case.readings for question in asked)
+    return any(question.region.bounds > 1 for asked in case.asked for question in asked)
 
 
 def _rule(case: _Case, tail: float) -> _Ruling:
     if case.claim.alternatives is None:
         return _rule_reading(case.readings[0][1], tail, tail)
-    rulings = [_rule_reading(asked, tail / len(case.readings), tail) for _, asked in case.readings]
+    rulings = [_rule_reading(asked, tail / (len(case.asked) or 1), tail) for _, asked in case.readings]
     words = {ruling.word for ruling in rulings}
     word: Word = "supported" if "supported" in words else "inconclusive"
     return _Ruling("contradicted" if words == {"contradicted"} else word, readings=rulings)
 
 
-def _rule_reading(asked: Sequence[Question], tail_for: float, tail_against: float) -> _Ruling:
+def _rule_reading(asked: Asked, tail_for: float, tail_against: float) -> _Ruling:
+    if isinstance(asked, Finding):
+        return _Ruling(asked.word, finding=asked)
     answers = [_answer(question, tail_for, tail_against / len(asked)) for question in asked]
     if any(answer.word == "contradicted" for answer in answers):
         return _Ruling("contradicted", answers)
@@ -231,7 +269,7 @@ def _verdict(case: _Case, ruling: _Ruling) -> Verdict:
     claim = case.claim
     if claim.alternatives is None:
         ((reading, _),) = case.readings
-        return replace(_told(claim, reading, ruling), decisive=claim.expect is None)
+        return replace(_told(claim, reading, ruling), decisive=claim.expect is None, exact=case.exact)
     readings = [
         replace(_told(claim, reading, each), id=f"{claim.id}/{i}", text=reading.text or f"reading {i}")
         for i, ((reading, _), each) in enumerate(zip(case.readings, ruling.readings, strict=True), start=1)
@@ -248,6 +286,7 @@ def _verdict(case: _Case, ruling: _Ruling) -> Verdict:
         hint="" if ruling.word != "inconclusive" or len(open_ones) != 1 else open_ones[0].hint,
         parts=(),
         readings=readings,
+        exact=case.exact,
     )
 
 
@@ -266,6 +305,7 @@ def _told_readings(word: Word, readings: Sequence[Verdict]) -> str:
 def _told(claim: Claim, reading: Reading | Claim, ruling: _Ruling) -> Verdict:
     form = reading.stated()
     deciding = _deciding(ruling)
+    finding = ruling.finding
     own = deciding.question.own if deciding else None
     interval = deciding.interval if deciding else None
     shown = own.at(interval.level if interval else 1 - ALPHA) if own else interval
@@ -279,12 +319,13 @@ def _told(claim: Claim, reading: Reading | Claim, ruling: _Ruling) -> Verdict:
         verdict=ruling.word,
         expected=claim.expect is None,
         decisive=False,
-        published=form.equals if isinstance(form, Value) else None,
-        estimate=shown.estimate if shown else math.nan,
+        published=form.equals if isinstance(form, Value | Analytic) else None,
+        estimate=finding.value if finding else shown.estimate if shown else math.nan,
         low=shown.low if shown else math.nan,
         high=shown.high if shown else math.nan,
         n=measure.n if measure else 0,
-        explanation=_explained(ruling, deciding),
+        explanation=finding.explanation if finding else _explained(ruling, deciding),
+        exact=finding is not None,
         hint=_hint(ruling) if ruling.word == "inconclusive" else "",
         parts=_parts(ruling.answers),
     )

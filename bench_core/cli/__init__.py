@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from bench_core.cli import check, compare, doctor, export, listing, new, power, replay, report, run, show, verify
+from bench_core.cli import (
+    check,
+    compare,
+    doctor,
+    export,
+    figure,
+    listing,
+    new,
+    power,
+    replay,
+    report,
+    run,
+    show,
+    verify,
+)
 from bench_core.cli.common import note
 from bench_core.errors import BenchError
 
@@ -28,6 +42,7 @@ def build_app() -> typer.Typer:
     app.command("compare")(compare.compare)
     app.command("verify")(verify.verify)
     app.command("power")(power.power)
+    app.command("figure")(figure.figure)
     app.command("export")(export.export)
     app.command("replay")(replay.replay)
     app.command("new")(new.new)

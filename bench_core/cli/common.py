@@ -88,6 +88,28 @@ def read(
     return found
 
 
+def means_results(text: str) -> bool:
+    """Whether ``text`` is a folder; a suite of that name, which a folder may well bear, comes first."""
+    from bench_core.suites import builtin_suites
+
+    return Path(text).is_dir() and text not in {path.stem for path in builtin_suites(Path.cwd())}
+
+
+def suite_file(text: str) -> Path:
+    """Return the file of a suite, where ``text`` might have been a folder of results as well.
+
+    Raises:
+        SuiteError: when there is no such suite.
+    """
+    from bench_core.errors import SuiteError
+    from bench_core.suites import find_suite
+
+    try:
+        return find_suite(text, Path.cwd())
+    except SuiteError as error:
+        raise SuiteError(f"{error}; nor is it a folder of results") from None
+
+
 def read_several(
     folders: Sequence[Path],
     plugins: Plugins,
@@ -165,8 +187,8 @@ def write_folder(folder: Path, chosen: FolderFormat, summaries: Sequence[Summary
     note(f"wrote {folder / chosen.opens}")
 
 
-def write(output: Path, text: str) -> None:
-    """Write a text file that the user named.
+def write(output: Path, content: str | bytes) -> None:
+    """Write a file that the user named.
 
     Raises:
         BenchError: when it cannot be written.
@@ -174,7 +196,7 @@ def write(output: Path, text: str) -> None:
     from bench_core.errors import BenchError
 
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise BenchError(f"cannot write {output}: {error.strerror}") from None
     note(f"wrote {output}")

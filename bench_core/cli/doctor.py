@@ -56,7 +56,7 @@ def _broken_suites(plugins: Any) -> list[str]:
     wrong = []
     for path in builtin_suites(Path.cwd()):
         try:
-            make_plan(load_suite(path), plugins)
+            make_plan(load_suite(path, quantities=plugins.quantities.items), plugins)
         except BenchError as error:
             wrong.append(str(error))
     return wrong

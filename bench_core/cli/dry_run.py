@@ -37,10 +37,10 @@ def render(results: Results, options: Options) -> str:
     total: float | None = 0.0
     for indices in _lines(plan):
         cells = [plan.cells[index] for index in indices]
-        todo = [len(missing.get(index, [])) for index in indices]
+        due = [len(missing.get(index, [])) for index in indices]
         costs = [seconds_per_trial(cell, known) for cell in cells]
-        cost = None if None in costs else sum(n * (each or 0) / workers for n, each in zip(todo, costs, strict=True))
-        if any(todo):
+        cost = None if None in costs else sum(n * (each or 0) / workers for n, each in zip(due, costs, strict=True))
+        if any(due):
             total = None if cost is None or total is None else total + cost
         rows = [stored[index] for index in indices]
         guessed = "" if all(each["seconds"].count() for each in rows) else "~"
@@ -52,15 +52,16 @@ def render(results: Results, options: Options) -> str:
             Text(f"{first.label}{tried}"),
             "skipped" if first.skipped else str(sum(cell.trials for cell in cells)),
             str(sum(map(len, rows))),
-            str(sum(todo)),
+            str(sum(due)),
             str(first.width),
             f"{first.width * first.working_set / 1e6:.1f}",
-            "" if not sum(todo) else f"{guessed}{duration(cost)}" if cost is not None else "?",
+            "" if not sum(due) else f"{guessed}{duration(cost)}" if cost is not None else "?",
         )
     console = Console(file=io.StringIO(), width=columns())
     console.print(Text(plan.suite.title, style="bold"))
     console.print(table)
-    console.print(_total(sum(map(len, missing.values())), plan.trials, total, workers), highlight=False)
+    todo = sum(len(repeats) for index, repeats in missing.items() if not plan.cells[index].skipped)
+    console.print(_total(todo, plan.trials, total, workers), highlight=False)
     for label, more in _later(plan).items():
         if options.labels is None or label in options.labels:
             console.print(f"{label}: {more} more once its hyper-parameters are chosen", highlight=False, markup=False)

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     PROBLEMS = "problems"
     METRICS = "metrics"
     SUITES = "suites"
+    FIGURES = "figures"
+    QUANTITIES = "quantities"
     PLUGINS = "plugins"
 
 
@@ -33,7 +35,7 @@ def list_(
     plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
     block: Block = [],  # noqa: B006
 ) -> None:
-    """List methods, problems, metrics, suites and plugins."""
+    """List methods, problems, metrics, suites, figures, quantities (which claims name) and plugins."""
     kinds = [kind] if kind else list(Kind)
     found: dict[str, list[Item]] = {}
     if Kind.SUITES in kinds:
@@ -72,6 +74,8 @@ def _offers(kinds: Sequence[Kind], plugin_dir: Sequence[Path], block: Sequence[s
         (Kind.METHODS, plugins.methods),
         (Kind.PROBLEMS, plugins.problems),
         (Kind.METRICS, plugins.metrics),
+        (Kind.FIGURES, plugins.figures),
+        (Kind.QUANTITIES, plugins.quantities),
     ):
         if kind in kinds:
             found[kind] = [
@@ -87,6 +91,10 @@ def _offers(kinds: Sequence[Kind], plugin_dir: Sequence[Path], block: Sequence[s
 
 def first_line(thing: object) -> str:
     """Return the first sentence of an object's own documentation."""
+    from bench_core.quantities import Quantity
+
+    if isinstance(thing, Quantity):
+        return thing.about
     cls = thing if isinstance(thing, type) else type(thing)
     text = vars(cls).get("__doc__") or ""
     return " ".join(text.strip().split("\n\n")[0].split())

@@ -81,7 +81,7 @@ def power(
     from bench_core.suites import find_suite
 
     plugins = open_plugins(plugin_dir, block)
-    stated = load_suite(find_suite(suite, Path.cwd()))
+    stated = load_suite(find_suite(suite, Path.cwd()), quantities=plugins.quantities.items)
     name = metric or stated.report.metric
     if name not in stated.metrics:
         raise BenchError(f"suite {stated.name!r} has no metric {name!r}{suggest(name, stated.metrics)}")

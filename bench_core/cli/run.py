@@ -81,7 +81,7 @@ def run(
     kind = choose_device(device)
     plans = []
     for name in suites:
-        suite = load_suite(find_suite(name, Path.cwd()))
+        suite = load_suite(find_suite(name, Path.cwd()), quantities=plugins.quantities.items)
         suite = override(suite, plugins, trials=trials, seed=seed, methods=method, settings=set_)
         plans.append(_plan(suite, plugins, kind, set_))
     failed = 0
@@ -141,6 +141,16 @@ def with_reference(suite: Suite, plugins: Plugins, options: Options) -> Results 
     others = with_seed(suite.name, suite.seed, Path.cwd())
     run = newest_run(options.results, suite.name, suite.seed, options.device)
     return stored(suite, plugins, run, device=options.device, reference=others) if others else None
+
+
+def stored_of(suite: Suite, plugins: Plugins, options: Options, *, reference: bool) -> Results:
+    """Return what is stored of a suite, run or not, with the reference results if they are wanted."""
+    from bench_core.results import stored
+    from bench_core.store import newest_run
+
+    known = with_reference(suite, plugins, options) if reference else None
+    run = newest_run(options.results, suite.name, suite.seed, options.device)
+    return known or stored(suite, plugins, run, device=options.device)
 
 
 def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, reference: bool) -> int:

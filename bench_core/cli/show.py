@@ -1,4 +1,4 @@
-"""``bench show``: one method, problem, metric or suite, with its parameters."""
+"""``bench show``: one method, problem, metric, figure, quantity or suite, with its parameters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A method, problem, metric or suite.")],
+    name: Annotated[str, typer.Argument(help="A method, problem, metric, figure, quantity or suite.")],
     as_json: AsJson = False,
     plugin_dir: PluginDir = [],  # noqa: B006 (Typer copies it)
     block: Block = [],  # noqa: B006
 ) -> None:
-    """Show a method, problem, metric or suite: parameters with types, defaults, bounds and documentation."""
+    """Show a method, problem, metric, figure, quantity or suite.
+
+    Methods and problems have their parameters with types, defaults, bounds and documentation.
+    """
     from bench_core.errors import BenchError, suggest
     from bench_core.suites import builtin_suites
 
@@ -33,7 +36,7 @@ def show(
         # A problem and the suite named after it are both shown.
         found.append({"kind": "suite", "name": name, "about": str(suite), "text": _text(suite)})
     if not found:
-        known = {*plugins.methods, *plugins.problems, *plugins.metrics, *suites}
+        known = {*plugins.methods, *plugins.problems, *plugins.metrics, *plugins.figures, *plugins.quantities, *suites}
         raise BenchError(f"nothing is called {name!r}{suggest(name, known)}{plugins.why_missing(name)}")
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -81,13 +84,36 @@ def _described(plugins: Plugins, name: str) -> list[dict[str, Any]]:
                 "needs": sorted(metric.needs),
             }
         )
+    if name in plugins.figures:
+        figure = plugins.figures.get(name)
+        found.append(
+            {
+                "kind": "figure",
+                "name": name,
+                "about": inspect.cleandoc(type(figure).__doc__ or ""),
+                "plugin": plugins.figures.owners[name].source,
+                "source": figure.source,
+                "needs": ["trials"] if figure.needs_results else [],
+            }
+        )
+    if name in plugins.quantities:
+        quantity = plugins.quantities.get(name)
+        found.append(
+            {
+                "kind": "quantity",
+                "name": name,
+                "about": quantity.about,
+                "plugin": plugins.quantities.owners[name].source,
+                "source": quantity.source,
+            }
+        )
     return found
 
 
 def _print(each: dict[str, Any]) -> None:
     _say(f"{each['kind']} {each['name']}", bold=True)
     _say(each["about"])
-    for key in ("plugin", "version", "values"):
+    for key in ("plugin", "version", "source", "values"):
         if key in each:
             _say(f"{key}: {each[key]}")
     if each.get("needs"):

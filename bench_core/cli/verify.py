@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench_core.cli.common import AsJson, Block, NoReference, PluginDir, note, open_plugins, read
+from bench_core.cli.common import (
+    AsJson,
+    Block,
+    NoReference,
+    PluginDir,
+    means_results,
+    note,
+    open_plugins,
+    read,
+    suite_file,
+)
 from bench_core.cli.layout import json_text, safe, width, wrapped
-from bench_core.cli.run import Device, ExecutorName, carry_out, say_goodbye, with_reference
+from bench_core.cli.run import Device, ExecutorName, carry_out, say_goodbye, stored_of, with_reference
 from bench_core.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
 
     from bench_core.plugins import Plugins
     from bench_core.report.claims import Line
-    from bench_core.results import Results
     from bench_core.running import Options
     from bench_core.suite import Suite
     from bench_core.summary import Summary
@@ -67,12 +76,12 @@ def verify(
     from bench_core.suite import load_suite
 
     plugins = open_plugins(plugin_dir, block)
-    if _means_results(what):
+    if means_results(what):
         if trials is not None or seed is not None or no_run:
             raise BenchError("--trials, --seed and --no-run are for suites; a folder of results is judged as it is")
         found = read(Path(what), plugins, reference=not no_reference)
     else:
-        suite = _with_claims(load_suite(_suite_file(what)))
+        suite = _with_claims(load_suite(suite_file(what), quantities=plugins.quantities.items))
         if data is not None and not data.is_dir():
             raise BenchError(f"--data: {str(data)!r} is not a folder; give the folder that holds the data sets")
         suite = override(suite, plugins, trials=trials, seed=seed)
@@ -87,7 +96,7 @@ def verify(
         try:
             if not no_run:
                 _run(suite, plugins, options, quiet=quiet, reference=not no_reference)
-            found = [_stored(suite, plugins, options, reference=not no_reference)]
+            found = [stored_of(suite, plugins, options, reference=not no_reference)]
         except (Interrupted, KeyboardInterrupt) as stop:
             say_goodbye(stop)
             raise typer.Exit(130) from None
@@ -100,23 +109,6 @@ def verify(
     typer.echo(_as_json(summaries) if as_json else _as_text(summaries), color=None)
     contradicted = [v for s in summaries for v in s.claims if v.decisive and v.verdict == "contradicted"]
     raise typer.Exit(1 if contradicted else 0)
-
-
-def _means_results(text: str) -> bool:
-    """Whether ``text`` is a folder; a suite of that name, which a folder may well bear, comes first."""
-    from bench_core.suites import builtin_suites
-
-    return Path(text).is_dir() and text not in {path.stem for path in builtin_suites(Path.cwd())}
-
-
-def _suite_file(text: str) -> Path:
-    from bench_core.errors import SuiteError
-    from bench_core.suites import find_suite
-
-    try:
-        return find_suite(text, Path.cwd())
-    except SuiteError as error:
-        raise SuiteError(f"{error}; nor is it a folder of results") from None
 
 
 def _with_claims(suite: Suite) -> Suite:
@@ -133,6 +125,10 @@ def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, refer
 
     make_plan(suite, plugins, device=options.device)  # what is wrong with it is told before a folder is made
     asked = options.labels or frozenset()
+    if not asked:
+        if not quiet:
+            note(f"{suite.name}: no claim is about trials, so nothing runs")
+        return
     left_out = [entry.label for entry in suite.methods if entry.label not in asked]
     if left_out and not quiet:
         note(f"{suite.name}: no claim is about {', '.join(left_out)}, of which nothing runs")
@@ -142,15 +138,6 @@ def _run(suite: Suite, plugins: Plugins, options: Options, *, quiet: bool, refer
         asked &= lacking
     if asked:
         carry_out(suite, plugins, replace(options, labels=asked), quiet=quiet)
-
-
-def _stored(suite: Suite, plugins: Plugins, options: Options, *, reference: bool) -> Results:
-    from bench_core.results import stored
-    from bench_core.store import newest_run
-
-    known = with_reference(suite, plugins, options) if reference else None
-    run = newest_run(options.results, suite.name, suite.seed, options.device)
-    return known or stored(suite, plugins, run, device=options.device)
 
 
 def _as_json(summaries: Sequence[Summary]) -> str:

@@ -48,7 +48,7 @@ def _lines(verdict: Verdict, *, parts: bool) -> Iterator[Line]:
     yield Line(f"{SYMBOLS[word]} {said(verdict)}  {named}", "head", word)
     if verdict.source:
         yield Line(f"    {' '.join(verdict.source.split())}", "source", word)
-    if verdict.published is not None:
+    if verdict.published is not None and not verdict.exact:  # what was computed tells both numbers itself
         yield Line(f"    published {_number(verdict.published)}, measured {_measured(verdict)}", "explanation", word)
     yield Line(f"    {verdict.explanation}{_count(verdict, parts=parts)}", "explanation", word)
     if not verdict.readings:
@@ -110,15 +110,19 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 def guarantee(verdicts: Sequence[Verdict]) -> str:
     """Return what the intervals of these verdicts are worth."""
-    families = {family: sum(each.family == family for each in verdicts) for family in ("primary", "detail")}
+    tried = [each for each in verdicts if not each.exact]
+    if not tried:
+        return "These claims are judged by what is computed without trials: their verdicts are no matter of chance."
+    families = {family: sum(each.family == family for each in tried) for family in ("primary", "detail")}
     counted = " and ".join(
         f"all {count} {family} claims" if count > 1 else f"the {family} claim"
         for family, count in families.items()
         if count
     )
-    together = " together" if len(verdicts) > 1 else ""
+    together = " together" if len(tried) > 1 else ""
+    apart = " Claims judged by what is computed without trials are no matter of chance, and not counted here."
     return (
         f"Intervals allow for {counted} of the suite{together}: with probability 95 % no verdict of a family is false, "
         "in either direction. This is for the verdicts on whole claims; marks of single parts and readings are read at "
         "the same level each, without correction."
-    )
+    ) + apart * (len(tried) < len(verdicts))

@@ -1,4 +1,4 @@
-"""Summary -> vector figures for a paper: a metric against x with its intervals, as SVG and PDF.
+"""Summary -> figures for a paper: a metric against x with its intervals; and any figure -> SVG, PDF or PNG.
 
 The look of a label (colour, marker, dash) is decided here for every plot of it, on paper and on the page.
 """
@@ -10,9 +10,10 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench_core.report import table
@@ -115,18 +116,27 @@ def names(summaries: Sequence[Summary]) -> list[dict[str, str]]:
 
 def draw(summary: Summary, metric: str, suffixes: Sequence[str] = ("svg", "pdf")) -> dict[str, bytes]:
     """Return suffix -> file of the figure of a metric, the same bytes for the same summary."""
-    files = {}
+    return files(partial(figure, summary, metric), suffixes)
+
+
+def files(make: Callable[[], Figure], suffixes: Sequence[str]) -> dict[str, bytes]:
+    """Return suffix (a key of ``FORMATS``) -> file of the figure that ``make`` makes in the settings of a paper.
+
+    The same figure gives the same bytes.
+    """
+    found = {}
     with _quiet(), _settings():
-        figure = _figure(summary, metric)
+        made = make()
         for suffix in suffixes:
             buffer = io.BytesIO()
-            undated = {_DATES[suffix]: None}
-            figure.savefig(buffer, format=suffix, metadata=undated)  # picks its own canvas: no global state
-            files[suffix] = buffer.getvalue()
-    return files
+            undated = {FORMATS[suffix]: None}
+            made.savefig(buffer, format=suffix, metadata=undated)  # picks its own canvas: no global state
+            found[suffix] = buffer.getvalue()
+    return found
 
 
-_DATES = {"svg": "Date", "pdf": "CreationDate"}
+FORMATS = {"svg": "Date", "pdf": "CreationDate", "png": "Software"}
+"""Suffix -> what matplotlib writes into such a file that changes though the figure does not."""
 
 
 @contextmanager
@@ -161,6 +171,7 @@ def _settings() -> Iterator[None]:
         "lines.linewidth": 1.0,
         "lines.markersize": 3.2,
         "pdf.fonttype": 42,  # text stays text
+        "savefig.dpi": 300,
         "svg.fonttype": "none",
         "svg.hashsalt": "bench",
         "text.parse_math": False,  # a label may hold dollars
@@ -209,17 +220,22 @@ def panels(summary: Summary, metric: str) -> dict[str, list[Entry]]:
     return found
 
 
-def _figure(summary: Summary, metric: str) -> Figure:
+def figure(summary: Summary, metric: str, labels: Collection[str] | None = None) -> Figure:
+    """Return the figure of a metric, of these labels (None: all), each of which looks as it does beside the others."""
     from matplotlib.figure import Figure
 
     log = log_scaled(summary, metric)
     shown = [
-        entry for entry in summary.table(metric) if entry.n_attempted and entry.estimate > (0 if log else -math.inf)
+        entry
+        for entry in summary.table(metric)
+        if entry.n_attempted
+        and entry.estimate > (0 if log else -math.inf)
+        and (labels is None or entry.label in labels)
     ]
     if not shown:
-        figure = Figure(figsize=(WIDTH, 1.0))
-        figure.text(0.5, 0.5, "no trial is stored", ha="center", va="center")
-        return figure
+        empty = Figure(figsize=(WIDTH, 1.0))
+        empty.text(0.5, 0.5, "no trial is stored", ha="center", va="center")
+        return empty
     if numeric(shown):
         return _against_x(summary, metric, shown)
     return _rows(summary, metric, shown)
@@ -234,8 +250,8 @@ def _against_x(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     looks = styles(summary)
     labels = list(dict.fromkeys(entry.label for entry in shown))
     legend = 0.13 * math.ceil(len(labels) / 3) + 0.1
-    figure = Figure(figsize=(WIDTH, 1.9 * len(titled) + legend), layout="constrained")
-    grid = figure.subplots(len(titled), 1, squeeze=False, sharex=True)
+    whole = Figure(figsize=(WIDTH, 1.9 * len(titled) + legend), layout="constrained")
+    grid = whole.subplots(len(titled), 1, squeeze=False, sharex=True)
     for axes, (title, entries) in zip(grid[:, 0], titled, strict=True):
         kept = [entry for entry in entries if id(entry) in drawn]
         for label in labels:
@@ -248,8 +264,9 @@ def _against_x(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     grid[-1, 0].set_xlabel(clean(summary.x or "") + left_out)
     handles = [_handle(looks[label]) for label in labels]
     named = [_legend_name(label) for label in labels]
-    figure.legend(handles, named, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
-    return figure
+    columns = 2 if len(labels) == 4 else 3
+    whole.legend(handles, named, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.6)
+    return whole
 
 
 def _line(axes: Axes, entries: Sequence[Entry], look: Style) -> None:
@@ -296,8 +313,11 @@ def _mark_places(axes: Axes, entries: Sequence[Entry]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     places = sorted({entry.x for entry in entries})
-    if logarithmic(places, span=5.0):
-        axes.set_xscale("log")
+    positive = [place for place in places if place > 0]
+    if logarithmic(positive, span=5.0) and min(places) >= 0:
+        # 0 stands one step left of the smallest number: in a list of sizes it is the limit.
+        zero = {"linthresh": positive[0], "linscale": 1.0} if min(places) == 0 else {}
+        axes.set_xscale("symlog" if zero else "log", **zero)
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(FixedLocator(places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: table.count(value) if value >= 1e4 else f"{value:g}"))
@@ -327,8 +347,8 @@ def _rows(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     titles = {entry.problem_key: group.title for group in table.groups(summary, metric) for entry in group.entries}
     several = len(titles) > 1
     kept = shown[:ROWS]
-    figure = Figure(figsize=(WIDTH, 0.16 * len(kept) + 0.6), layout="constrained")
-    axes = figure.subplots()
+    whole = Figure(figsize=(WIDTH, 0.16 * len(kept) + 0.6), layout="constrained")
+    axes = whole.subplots()
     for row, entry in enumerate(kept):
         look = looks[entry.label]
         sides = _sides([entry])
@@ -340,4 +360,4 @@ def _rows(summary: Summary, metric: str, shown: Sequence[Entry]) -> Figure:
     axes.invert_yaxis()
     left_out = f" ({len(kept)} of {len(shown)} rows)" if len(kept) < len(shown) else ""
     _measure(axes, "x", summary, metric, left_out)
-    return figure
+    return whole

@@ -69,7 +69,7 @@ def constants(summary: Summary, metric: str) -> str:
     firsts = [group.entries[0] for group in groups(summary, metric)]
     varying = _varying(firsts, summary.x)
     shared = {name: value for name, value in firsts[0].problem_params.items() if name not in varying} if firsts else {}
-    return ", ".join(f"{name} = {plain(value)}" for name, value in shared.items())
+    return ", ".join(f"{name} = {plain(value)}" for name, value in shared.items() if value is not None)
 
 
 def varying(summary: Summary, metric: str) -> list[str]:

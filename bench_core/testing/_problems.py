@@ -102,8 +102,10 @@ def _call(problem: RecoveryProblem, capability: str) -> dict[str, torch.Tensor]:
 
 
 def _model(problem: RecoveryProblem, width: int) -> RecoveryProblem:
-    """Return the problem with what is known of its first trials."""
-    return problem.given({name: _stacked(problem, name, width) for name in draw(problem, 0)})
+    """Return the problem with what is known of its first trials; what no tensor can hold is for "draw" to tell."""
+    drawn = [draw(problem, repeat) for repeat in range(width)]
+    alike = [name for name in drawn[0] if len({np.shape(arrays[name]) for arrays in drawn if name in arrays}) == 1]
+    return problem.given({name: torch.from_numpy(np.stack([arrays[name] for arrays in drawn])) for name in alike})
 
 
 def _truth(problem: Problem, width: int) -> torch.Tensor:

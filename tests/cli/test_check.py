@@ -21,7 +21,7 @@ class Mine(Method):
     """The mean."""
 
     name = "mine"
-    needs = frozenset({"recovery"})
+    needs = frozenset({"recovery", "log_density"})
 
     def fit(self, trials):
         return Fit(answer=trials["observed"].mean(-2))
@@ -54,7 +54,7 @@ class Loud(MeasuredMetric):
     name = "loud"
     kind = "skewed"
     direction = "lower"
-    needs = frozenset({"recovery"})
+    needs = frozenset({"recovery", "log_density"})
 
     def measure(self, trials, fit):
         print("measuring")

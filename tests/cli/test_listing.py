@@ -18,7 +18,7 @@ from bench_core.plugins import Plugins
 Cli = Callable[..., Any]
 Project = Callable[..., Path]
 
-KINDS = ["methods", "problems", "metrics", "suites", "plugins"]
+KINDS = ["methods", "problems", "metrics", "suites", "figures", "quantities", "plugins"]
 
 MINE = '''\
 from typing import Literal
@@ -83,7 +83,9 @@ def test_a_list_holds_what_is_there(cli: Cli, plugins: Plugins, repo: Path) -> N
     assert list(names) == KINDS
     assert names["methods"] == sorted(plugins.methods)
     assert names["problems"] == sorted(plugins.problems)
-    assert names["metrics"] == ["error", "success"]
+    assert names["figures"] == sorted(plugins.figures)
+    assert names["quantities"] == sorted(plugins.quantities)
+    assert names["metrics"] == ["distance", "error", "success"]
     assert names["suites"] == sorted(path.stem for path in (repo / "suites").glob("*.yaml"))
     assert {"mmd", "wgan", "bench_core.problems.gaussian_mean"} <= set(names["plugins"])
 
@@ -169,7 +171,9 @@ def test_every_builtin_parameter_is_documented(plugins: Plugins) -> None:
 def test_a_problem_is_shown_with_the_suite_named_after_it(cli: Cli, repo: Path) -> None:
     problem, suite = json.loads(cli("show", "gaussian_cov", "--json").out)
     assert (problem["kind"], suite["kind"]) == ("problem", "suite")
-    assert {"d", "m", "epsilon", "threshold"} == {parameter["name"] for parameter in problem["parameters"]}
+    assert {"d", "m", "epsilon", "threshold", "fakes_ratio", "init_distance"} == {
+        parameter["name"] for parameter in problem["parameters"]
+    }
     assert suite["text"] == (repo / "suites" / "gaussian_cov.yaml").read_text(encoding="utf-8").rstrip("\n")
 
 
@@ -255,5 +259,5 @@ def test_tables_go_to_standard_output_and_warnings_to_standard_error(tmp_path: P
     (tmp_path / "broken.py").write_text("1 / 0\n", encoding="utf-8")
     done = bench("list", "metrics", "--json", "--plugin-dir", ".", cwd=tmp_path)
     assert done.returncode == 0
-    assert [item["name"] for item in json.loads(done.stdout)] == ["error", "success"]
+    assert [item["name"] for item in json.loads(done.stdout)] == ["distance", "error", "success"]
     assert done.stderr.startswith("warning: plugin 'broken' from ")

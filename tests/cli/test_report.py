@@ -101,7 +101,7 @@ def summary(stored: Stored, table: object) -> Summary:
 def trials_of(raw: pl.DataFrame, where: dict[str, Any], label: str) -> pl.DataFrame:
     chosen = raw.filter(pl.col("label") == label)
     for name, value in where.items():
-        chosen = chosen.filter(pl.col(f"problem.{name}") == value)
+        chosen = chosen.filter(pl.col(f"problem.{name}").eq_missing(pl.lit(value)))
     return chosen.sort("repeat")
 
 

@@ -38,7 +38,7 @@ def test_a_figure_is_svg_and_pdf_with_its_labels_as_text_and_the_same_every_time
 
 def test_a_line_runs_along_x_with_the_intervals_of_the_table(made: Made) -> None:
     summary = made(places=(200, 50, 100))
-    line, _, (bars,) = figures._figure(summary, "success").axes[0].containers[0]
+    line, _, (bars,) = figures.figure(summary, "success").axes[0].containers[0]
     entries = sorted((entry for entry in summary.table("success") if entry.label == "plain"), key=lambda entry: entry.x)
     assert line.get_xydata().tolist() == [[entry.x, entry.estimate] for entry in entries]
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]

@@ -45,7 +45,7 @@ class Mine(Method):
     """The mean."""
 
     name = "mine"
-    needs = frozenset({"recovery"})
+    needs = frozenset({"recovery", "log_density"})
 
     def fit(self, trials):
         return Fit(answer=trials["observed"].mean(-2))
@@ -61,7 +61,7 @@ class Mean(Method):
     """The mean of the data."""
 
     name = "mean"
-    needs: ClassVar[frozenset[str]] = frozenset({"recovery"})
+    needs: ClassVar[frozenset[str]] = frozenset({"recovery", "log_density"})
 
     def fit(self, trials):
         return Fit(answer=trials["observed"].mean(-2))
@@ -237,7 +237,8 @@ def test_problems_can_be_given():
             return None if problem.d == 1 else "d must be 1"
 
     name = "fit"
-    reasons = "; ".join(f"{each}: d must be 1" for each in ("gaussian_cov", "gaussian_mean", "gmm_mean"))
+    names = ("gaussian_cov", "gaussian_mean", "gmm_cov", "gmm_mean", "linear_unmixing")
+    reasons = "; ".join(f"{each}: d must be 1" for each in names)
     assert named(checks_of(Picky), name).run().came == f"none ({reasons})"
     assert named(checks_of(Picky, problems=[GaussianMean(d=1, m=20)]), name).run().status == "passed"
 

@@ -898,7 +898,7 @@
           claim.hint ? el('p', { class: 'found muted' }, claim.hint) : null,
           el('dl', { class: 'numbers' },
             claim.published ? el('div', {}, el('dt', {}, 'published'), el('dd', {}, claim.published)) : null,
-            claim.measured ? el('div', {}, el('dt', {}, 'measured'), el('dd', {}, claim.measured)) : null,
+            claim.measured ? el('div', {}, el('dt', {}, claim.computed ? 'computed' : 'measured'), el('dd', {}, claim.measured)) : null,
             claim.n ? el('div', {}, el('dt', {}, 'n'), el('dd', {}, count(claim.n))) : null,
             el('div', {}, el('dt', {}, claim.family), el('dd', {}, claim.decisive ? claim.id : `${claim.id}, does not decide`))),
           evidence.length ? el('details', {}, el('summary', {}, `${plural(evidence.length, 'part')}`), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Parts of ${claim.id}` }, el('table', { class: 'wrapping' }, el('tbody', {}, evidence)))) : null,

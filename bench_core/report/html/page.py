@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench_core.claims import analytic
 from bench_core.report import claims, figures, table
 from bench_core.report.html import plots
 from bench_core.report.html.plots import number
@@ -334,7 +335,7 @@ def p_value(value: float) -> str:
 
 
 def _claim(claim: Verdict) -> dict[str, Any]:
-    published = claim.published
+    published, computed = claim.published, claim.exact and not claim.n
     return {
         "id": claim.id,
         "text": claim.text,
@@ -345,7 +346,8 @@ def _claim(claim: Verdict) -> dict[str, Any]:
         "said": claims.said(claim),
         "decisive": claim.decisive,
         "published": f"{published:g}" if isinstance(published, float | int) else published or "",
-        "measured": _measured(claim),
+        "measured": analytic.shown(claim.estimate) if computed and not math.isnan(claim.estimate) else _measured(claim),
+        "computed": computed,
         "n": claim.n,
         "explanation": claim.explanation,
         "hint": claim.hint,
