@@ -154,13 +154,21 @@ def _as_text(summaries: Sequence[Summary]) -> str:
 def _told(summary: Summary) -> str:
     from bench_core.report.claims import LEGEND, guarantee, lines, tally
 
-    blocks = ["\n".join(map(_styled, lines(verdict, width(), parts=True))) for verdict in summary.claims]
+    blocks: list[list[str]] = []
+    short = False
+    for verdict in summary.claims:
+        told = [_styled(line) for line in lines(verdict, width(), parts=True)]
+        if short and len(told) == 1:
+            blocks[-1] += told  # the cells of a published table stand together
+        else:
+            blocks.append(told)
+        short = len(told) == 1
     heading = [typer.style(safe(summary.title), bold=True)]
     heading += [safe(" ".join(summary.source.split()))] if summary.source else []
     heading += [typer.style(safe(_where_from(summary)), dim=True)]
     worth = "\n".join(wrapped(guarantee(summary.claims)))
     end = [typer.style(LEGEND, dim=True), typer.style(worth, dim=True), typer.style(tally(summary.claims), bold=True)]
-    return "\n\n".join(["\n".join(heading), *blocks, "\n".join(end)])
+    return "\n\n".join("\n".join(block) for block in [heading, *blocks, end])
 
 
 def _where_from(summary: Summary) -> str:

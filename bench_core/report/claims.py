@@ -45,6 +45,11 @@ def _lines(verdict: Verdict, *, parts: bool) -> Iterator[Line]:
     word = verdict.verdict
     text = " ".join(verdict.text.split())
     named = f"{text} ({verdict.id})" if text else verdict.id
+    if verdict.family == "detail" and verdict.published is not None and not verdict.exact:
+        # The cells of a published table are many, and their two numbers tell all.
+        numbers = f"published {_number(verdict.published)}, measured {_measured(verdict)}"
+        yield Line(f"{SYMBOLS[word]} {said(verdict)}  {named}: {numbers}", "head", word)
+        return
     yield Line(f"{SYMBOLS[word]} {said(verdict)}  {named}", "head", word)
     if verdict.source:
         yield Line(f"    {' '.join(verdict.source.split())}", "source", word)

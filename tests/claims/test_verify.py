@@ -273,6 +273,12 @@ def test_a_published_number_stands_beside_the_measured_one() -> None:
     assert "    published 0.07, measured 0.500 [0.400, ∞], n = 3" in text
 
 
+def test_a_cell_of_a_published_table_takes_one_line() -> None:
+    (line,) = lines(made(published=0.07, family="detail"))
+    assert line.text.endswith(": published 0.07, measured 0.500 [0.400, ∞], n = 3")
+    assert line.role == "head"
+
+
 def test_tally() -> None:
     assert tally([]) == "no claims"
     assert tally([made(), made(verdict="inconclusive"), made()]) == "2 supported, 1 inconclusive"

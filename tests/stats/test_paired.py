@@ -364,9 +364,27 @@ def test_permutation_of_many_pairs_comes_close_to_all_signs_and_to_the_normal_li
 @pytest.mark.parametrize("n", [6, 14, 15, 40])
 def test_permutation_is_never_zero_and_smallest_where_all_agree(n: int) -> None:
     test = permutation(np.zeros(n), np.arange(1.0, n + 1), direction="lower", resamples=999)
-    assert test.p_value == (2.0 ** (1 - n) if n <= 14 else pytest.approx(1 / 1000, abs=2e-3))
-    assert test.p_value > 0
+    assert test.p_value == pytest.approx(2.0 ** (1 - n), rel=1e-4)
+    assert test.p_value >= 2.0 ** (1 - n) * (1 - 1e-9)
     assert (test.favours, test.n10) == ("a", n)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_permutation_beyond_its_draws_is_bounded_from_above_and_not_by_far(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    differences = rng.exponential(size=18) * np.where(np.arange(18) < 17, 1, -0.05)
+    sums = np.zeros(1)
+    for each in differences:
+        sums = np.concatenate([sums - each, sums + each])
+    exact = float(np.mean(np.abs(sums) >= differences.sum() - 1e-12))
+    assert exact < 1e-4
+    p_value = permutation(differences, np.zeros(18), direction="lower", resamples=999).p_value
+    assert exact <= p_value < 20 * exact
+
+
+def test_fifty_clear_pairs_are_separated_in_a_table_of_a_thousand_comparisons() -> None:
+    differences = np.random.default_rng(0).normal(2.0, 1.0, size=50)
+    assert 1000 * permutation(differences, np.zeros(50), direction="lower").p_value < 1e-6
 
 
 def test_permutation_leaves_out_pairs_in_which_a_trial_failed() -> None:
