@@ -1,8 +1,11 @@
-"""The documented suite file is one, and has every key."""
+"""The documented suite file is one, and has every key; what documents print is what commands print."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+
+import pytest
 
 from bench_core.plan import make_plan
 from bench_core.suite import MethodEntry, ProblemEntry, ReportEntry, SelectEntry, Suite, load_suite
@@ -19,3 +22,21 @@ def test_the_documented_suite_is_valid_and_has_every_key(repo, project, plugins)
     models = (Suite, ProblemEntry, MethodEntry, SelectEntry, ReportEntry)
     for key in {name for model in models for name in model.model_fields}:
         assert re.search(rf"\b{key}:", text), key
+
+
+def test_what_a_document_prints_is_what_its_commands_print(repo, cli, monkeypatch: pytest.MonkeyPatch):
+    spec = importlib.util.spec_from_file_location("documented", repo / "benchmarks" / "documented.py")
+    documented = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(documented)
+    monkeypatch.chdir(repo)
+    monkeypatch.setenv("COLUMNS", str(documented.COLUMNS))
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = (repo / "docs" / "alon2022.md").read_text(encoding="utf-8")
+    assert documented.commands(text)
+    assert documented.refreshed(text, lambda arguments: cli(*arguments).out) == text, (
+        "run benchmarks/documented.py docs/alon2022.md"
+    )
+    for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (repo / "docs" / name).is_file(), name
+    for command in re.findall(r"`bench ([^`]*)`", text):
+        assert command.split()[0] in ("figure", "run", "report", "verify"), command
