@@ -11,8 +11,9 @@ same pass gives sum_j k and sum_j k u_y, hence the gradient, as d k(x, y) / dx =
 
 The exponent's rounding error grows with |u|^2; it matters where the exponent is near 0, that is, where both points are
 far from the centre. Hence the guard, taken for each trial from its own numbers: with x within ``NEAR`` of the centre of
-y, one pass over [y; x] does; another trial takes a pass within x and one across, each about its own centre; and what
-lies beyond ``FAR`` even so is computed from differences, pair by pair in float64.
+y, one pass over [y; x] does; another trial takes a pass within x and one across, each about its own centre; what lies
+beyond ``FAR`` even so takes the kernel's matrix in float64, whose exponents are again products, and beyond float64's
+``FAR`` differences, pair by pair.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from bench_core.discrepancies.mmd import BandwidthWarning
 from bench_core.kernels import Gaussian
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 NEAR = {torch.float32: 16.0, torch.float64: 1e4}
@@ -42,8 +45,11 @@ FAR = {torch.float32: 50.0, torch.float64: 1e4}
 """Largest |u|^2 / 2 about a pass's own centre up to which attention is used: beyond, the relative error of a kernel,
 some machine precisions times this, would exceed 1e-5 in float32 and 1e-11 in float64."""
 
-DIRECT_ELEMENTS = 2**18
-"""Entries of the float64 kernel matrix that one chunk of one trial may hold in the path of direct differences."""
+CHUNK = 2**18
+"""Entries of a trial's float64 kernel matrix that exist at a time: 2 MiB, which stay near the processor."""
+
+LOWEST = -700.0
+"""Exponents below are raised to it: where exp underflows it takes several times as long, and 1e-304 is as good as 0."""
 
 
 class Sums(NamedTuple):
@@ -325,11 +331,11 @@ def _kernel_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     if n_reached < len(reached) and q is z and _attends(q):
         _warn(bandwidth, q.dtype)
     if n_reached == 0:
-        return _direct_sums(q, z, bandwidth)
+        return _float64_sums(q, z, bandwidth)
     result = _attention_sums(scaled_q, exponent_q, scaled_z, exponent_z, math.sqrt(bandwidth))
     if n_reached < len(reached):
         beyond = (~reached).nonzero().squeeze(-1)
-        _replace(result, beyond, _direct_sums(q[beyond], z[beyond], bandwidth))
+        _replace(result, beyond, _float64_sums(q[beyond], z[beyond], bandwidth))
     return result
 
 
@@ -349,24 +355,43 @@ def _attention_sums(u_q: Tensor, exponent_q: Tensor, u_z: Tensor, exponent_z: Te
     return Sums((total.double() / null.double()).squeeze(-1), pull)
 
 
-def _direct_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
-    """``_kernel_sums`` from differences in float64, by chunks of rows."""
-    n, m = q.shape[-2], z.shape[-2]
-    if n == 1:  # products with a single row round differently at different widths of the batch
-        doubled = _direct_sums(q.expand(-1, 2, -1), z, bandwidth)
+def _float64_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
+    """``_kernel_sums`` by the kernel's matrix in float64, some of its columns at a time."""
+    (n, d), m = q.shape[-2:], z.shape[-2]
+    if n == 1:  # products with a single column round differently at different widths of the batch
+        doubled = _float64_sums(q.expand(-1, 2, -1), z, bandwidth)
         return Sums(doubled.rows[:, :1], doubled.pull[:, :1])
-    centre = z.mean(-2, keepdim=True)
-    q64, z64 = q.double() - centre, z.double() - centre
-    values = torch.nn.functional.pad(z64, (0, 1), value=1.0)  # (B, m, d + 1)
-    rows, pull = q64.new_empty(q.shape[:-1]), torch.empty_like(q)
-    chunks = -(-n // max(4, DIRECT_ELEMENTS // m))
-    for part in torch.arange(n).tensor_split(chunks):  # at least two rows in each
-        span = slice(int(part[0]), int(part[-1]) + 1)
-        distances = torch.cdist(q64[:, span], z64, compute_mode="donot_use_mm_for_euclid_dist")  # (B, rows, m)
-        sums = torch.bmm(distances.square_().mul_(-0.5 / bandwidth).exp_(), values)  # (B, rows, d + 1)
-        rows[:, span] = sums[..., -1]
-        pull[:, span] = sums[..., :-1] - q64[:, span] * sums[..., -1:]
-    return Sums(rows, pull)
+    centre = z.double().mean(-2, keepdim=True)
+    u_q, exponent_q = _scaled(q.double(), centre, bandwidth)
+    u_z, exponent_z = _scaled(z.double(), centre, bandwidth)
+    queries = torch.cat((u_q, torch.ones_like(u_q[..., :1]), exponent_q[..., None]), -1).mT  # (B, d + 2, n)
+    keys = torch.cat((u_z, exponent_z[..., None], torch.ones_like(u_z[..., :1])), -1)  # (B, m, d + 2)
+    values = torch.nn.functional.pad(u_z, (0, 2 - d % 2), value=1.0).mT.contiguous()  # (B, w, m): even, which is fast
+    sums = values.new_empty(*values.shape[:-1], n)
+    by_products = torch.minimum(exponent_q.amin(-1), exponent_z.amin(-1)) >= -FAR[torch.float64]  # (B,)
+    columns = torch.arange(n).tensor_split(-(-n // max(4, CHUNK // m)))  # at least two in each
+    for trials, products in _alike(by_products):
+        for part in columns:
+            span = slice(int(part[0]), int(part[-1]) + 1)
+            if products:
+                exponents = torch.bmm(keys[trials], queries[trials, :, span])  # (b, m, columns)
+            else:
+                pair = u_z[trials], u_q[trials, span]
+                exponents = torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist").square_().mul_(-0.5)
+            sums[trials, :, span] = torch.bmm(values[trials], exponents.clamp_(min=LOWEST).exp_())
+    rows = sums[:, d]
+    pull = (sums[:, :d].mT - u_q * rows[..., None]) * math.sqrt(bandwidth)
+    return Sums(rows, pull.to(q.dtype))
+
+
+def _alike(flags: Tensor) -> Iterator[tuple[slice | Tensor, bool]]:
+    """Trials with equal ``flags`` ``(B,)``: on a CPU each alone, whose matrix is then near the processor."""
+    if flags.device.type == "cpu":
+        yield from ((slice(trial, trial + 1), flag) for trial, flag in enumerate(flags.tolist()))
+        return
+    for flag, these in ((True, flags), (False, ~flags)):
+        if len(trials := these.nonzero().squeeze(-1)):
+            yield trials, flag
 
 
 # --- small parts ----------------------------------------------------------------------------------------------------
@@ -419,7 +444,7 @@ def _replace(result: Pass | Sums, trials: Tensor, by: Pass | Sums) -> None:
 def _warn(bandwidth: float, dtype: torch.dtype) -> None:
     warnings.warn(
         f"a bandwidth (sigma^2) of {bandwidth:g} is too small for fast products on these data, where some |x - mean|^2 "
-        f"/ (2 sigma^2) exceeds {FAR[dtype]:g}: float64 differences are used, which is slow; take a larger bandwidth",
+        f"/ (2 sigma^2) exceeds {FAR[dtype]:g}: they are computed in float64, which is slow; take a larger bandwidth",
         BandwidthWarning,
         stacklevel=2,
     )
