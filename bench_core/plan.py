@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded. A GPU wants many trials at once, a
 # core wants them in its cache; a network that fills either trains alone.
 WIDTHS = {"cpu": (50, 25, 10, 5, 2, 1), "cuda": (1000, 500, 250, 100, 50, 25, 10, 5, 2, 1)}
-WORKING_SET = {"cpu": 8 << 20, "cuda": 4 << 30}
+WORKING_SET = {"cpu": 20 << 20, "cuda": 4 << 30}
 
 
 @dataclass(frozen=True)
@@ -396,6 +396,9 @@ def _cell(
     split: str = "main",
 ) -> Cell:
     working_set = max(1, method.working_set(problem))
+    trials, width = entry.trials or suite.max_trials, batch_width(working_set, device)
+    if entry.select and split == "select":  # their number is fixed, so that a batch need not be wider
+        trials, width = entry.select.trials, min(width, entry.select.trials)
     return Cell(
         suite=suite.name,
         label=entry.label,
@@ -413,8 +416,8 @@ def _cell(
         problem_digest=_scored_by(plugins, problem, metrics),
         x=problem.values().get(suite.report.x) if suite.report.x else None,
         metrics=metrics,
-        trials=entry.select.trials if entry.select and split == "select" else entry.trials or suite.max_trials,
-        width=batch_width(working_set, device),
+        trials=trials,
+        width=width,
         working_set=working_set,
         skipped=method.unfit(problem),
         seed=suite.seed,

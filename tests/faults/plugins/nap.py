@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from bench_core import Fit, Method, Problem, Trials, hookimpl
+from bench_core.plan import WORKING_SET
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ class Nap(Method):
         return Fit(answer=answer, budget={"gradient_steps": self.steps})
 
     def working_set(self, problem: Problem) -> int:
-        return (8 << 20) // self.width
+        return WORKING_SET["cpu"] // self.width
 
     def _noise(self, generator: torch.Generator, start: torch.Tensor) -> torch.Tensor:
         import torch
