@@ -423,6 +423,12 @@ def test_the_width_does_not_depend_on_the_number_of_trials(planned: Planner) -> 
     assert [cell.width for cell in few.cells] == [cell.width for cell in many.cells]
 
 
+def test_a_batch_of_holdout_trials_has_no_slot_without_a_trial(planned: Planner) -> None:
+    tuned = changed("params: {lr: 0.2}", "select: {grid: {lr: [0.1, 0.2]}, metric: error, trials: 20}")
+    widths = {cell.width for cell in planned(tuned, device="cuda").cells if cell.split == "select"}
+    assert widths == {20}
+
+
 def test_a_gpu_runs_more_trials_at_once(planned: Planner) -> None:
     assert planned(SUITE, device="cuda").cells[0].width == 1000
     assert planned(SUITE).cells[0].width == 50

@@ -358,30 +358,35 @@ def _attention_sums(u_q: Tensor, exponent_q: Tensor, u_z: Tensor, exponent_z: Te
 def _float64_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     """``_kernel_sums`` by the kernel's matrix in float64, some of its columns at a time."""
     (n, d), m = q.shape[-2:], z.shape[-2]
-    if n == 1:  # products with a single column round differently at different widths of the batch
-        doubled = _float64_sums(q.expand(-1, 2, -1), z, bandwidth)
-        return Sums(doubled.rows[:, :1], doubled.pull[:, :1])
     centre = z.double().mean(-2, keepdim=True)
-    u_q, exponent_q = _scaled(q.double(), centre, bandwidth)
-    u_z, exponent_z = _scaled(z.double(), centre, bandwidth)
-    queries = torch.cat((u_q, torch.ones_like(u_q[..., :1]), exponent_q[..., None]), -1).mT  # (B, d + 2, n)
-    keys = torch.cat((u_z, exponent_z[..., None], torch.ones_like(u_z[..., :1])), -1)  # (B, m, d + 2)
-    values = torch.nn.functional.pad(u_z, (0, 2 - d % 2), value=1.0).mT.contiguous()  # (B, w, m): even, which is fast
-    sums = values.new_empty(*values.shape[:-1], n)
+    u_q = _filled_up((q.double() - centre).mul_(1 / math.sqrt(bandwidth)))  # (B, n', d)
+    u_z = _filled_up((z.double() - centre).mul_(1 / math.sqrt(bandwidth)))  # (B, m', d)
+    exponent_q, exponent_z = u_q.square().sum(-1).mul_(-0.5), u_z.square().sum(-1).mul_(-0.5)
+    queries = torch.cat((u_q, torch.ones_like(u_q[..., :1]), exponent_q[..., None]), -1).mT  # (B, d + 2, n')
+    keys = torch.cat((u_z, exponent_z[..., None], torch.ones_like(u_z[..., :1])), -1)  # (B, m', d + 2)
+    values = u_z.new_zeros(len(u_z), d + 2 - d % 2, u_z.shape[-2])  # (B, w, m'): of an even w, which is fast
+    values[:, :d], values[:, d, :m] = u_z.mT, 1.0
+    sums = values.new_empty(*values.shape[:-1], u_q.shape[-2])  # (B, w, n')
     by_products = torch.minimum(exponent_q.amin(-1), exponent_z.amin(-1)) >= -FAR[torch.float64]  # (B,)
-    columns = torch.arange(n).tensor_split(-(-n // max(4, CHUNK // m)))  # at least two in each
+    columns = 8 * max(1, CHUNK // (8 * u_z.shape[-2]))  # at a time
     for trials, products in _alike(by_products):
-        for part in columns:
-            span = slice(int(part[0]), int(part[-1]) + 1)
+        for first in range(0, u_q.shape[-2], columns):
+            span = slice(first, first + columns)
             if products:
-                exponents = torch.bmm(keys[trials], queries[trials, :, span])  # (b, m, columns)
+                exponents = torch.bmm(keys[trials], queries[trials, :, span])  # (b, m', columns)
             else:
                 pair = u_z[trials], u_q[trials, span]
                 exponents = torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist").square_().mul_(-0.5)
             sums[trials, :, span] = torch.bmm(values[trials], exponents.clamp_(min=LOWEST).exp_())
-    rows = sums[:, d]
-    pull = (sums[:, :d].mT - u_q * rows[..., None]) * math.sqrt(bandwidth)
+    rows = sums[:, d, :n]
+    pull = (sums[:, :d, :n].mT - u_q[:, :n] * rows[..., None]) * math.sqrt(bandwidth)
     return Sums(rows, pull.to(q.dtype))
+
+
+def _filled_up(u: Tensor) -> Tensor:
+    """``u`` ``(B, n, d)`` with zeros up to the next multiple of 8 points: every trial begins at a multiple of 64 bytes,
+    as the rounding of products depends on that, and none has a single row, which rounds otherwise too."""
+    return torch.nn.functional.pad(u, (0, 0, 0, -u.shape[-2] % 8))
 
 
 def _alike(flags: Tensor) -> Iterator[tuple[slice | Tensor, bool]]:

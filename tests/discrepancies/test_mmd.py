@@ -159,16 +159,21 @@ def test_an_empty_batch_gives_no_values(kernel):
 
 # --- derivatives ----------------------------------------------------------------------------------------------------
 
-TIERS = {"one pass": (1e4, 1e4), "two passes": (0.0, 1e4), "differences": (0.0, 0.0)}
+TIERS = {  # near; far in float32 and in float64
+    "one pass": (1e4, 1e4, 1e4),
+    "two passes": (0.0, 1e4, 1e4),
+    "float64 products": (0.0, 0.0, 1e4),
+    "differences": (0.0, 0.0, 0.0),
+}
 
 
 @pytest.fixture(params=TIERS)
 def tier(request, monkeypatch):
-    """Send everything down one of the three paths of the fused Gaussian MMD."""
+    """Send everything down one of the paths of the fused Gaussian MMD."""
     from bench_core.discrepancies import _fused
 
-    near, far = TIERS[request.param]
-    for dtype in (torch.float32, torch.float64):
+    near, *fars = TIERS[request.param]
+    for dtype, far in zip((torch.float32, torch.float64), fars, strict=True):
         monkeypatch.setitem(_fused.NEAR, dtype, near)
         monkeypatch.setitem(_fused.FAR, dtype, far)
     with warnings.catch_warnings():
@@ -337,9 +342,10 @@ def test_one_sample_near_and_the_other_wide():
         torch.testing.assert_close((g_a, g_b), (r_a, r_b), rtol=1e-4, atol=1e-8)
 
 
-def test_clusters_within_a_sample_far_apart():
+@pytest.mark.parametrize("offset", [100.0, 1e4])  # float64 products, differences
+def test_clusters_within_a_sample_far_apart(offset):
     sign = torch.ones(100, 1).index_fill(0, torch.arange(0, 100, 2), -1.0)
-    x, y = normal(100, 3).float() + 100 * sign, normal(100, 3, seed=1).float() + 100 * sign
+    x, y = normal(100, 3).float() + offset * sign, normal(100, 3, seed=1).float() + offset * sign
     with pytest.warns(BandwidthWarning):
         value, gradient = value_and_gradients(lambda x: mmd2(x, y, Gaussian(1.0)), x)
     expected, r_x = value_and_gradients(lambda x: reference(x, y, 1.0), x)
@@ -438,11 +444,13 @@ def test_autocast_and_fast_matmul_change_nothing(kernel, make_fast, monkeypatch)
 
 
 def trials_of_every_tier(n: int, d: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """64 trials, some of which need one pass, two passes or differences."""
+    """64 trials, some of which need one pass, two passes, float64 products or differences."""
     x, y = normal(64, n, d, dtype=dtype), normal(64, n + 3, d, seed=1, dtype=dtype)
     x[3::5] += 100.0
     x[6::7] *= 8.0
     y[4::5] *= 30.0
+    x[9::10] *= 1e3
+    y[9::10] *= 1e3
     return x, y
 
 

@@ -19,6 +19,7 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
 DOZES = """
 import time
 from bench_core import Fit, Method, hookimpl
+from bench_core.plan import WORKING_SET
 
 class Dozes(Method):
     '''Sleeps; ten trials per batch.'''
@@ -29,7 +30,7 @@ class Dozes(Method):
         time.sleep(self.seconds)
         return Fit(answer=trials["start"].clone())
     def working_set(self, problem):
-        return (8 << 20) // 10
+        return WORKING_SET["cpu"] // 10
 
 @hookimpl
 def bench_register_methods():

@@ -98,7 +98,7 @@ class ToyMixture(Method):
         return Fit(answer=answer, budget={"gradient_steps": self.iterations}, metrics={"toy_resumed_from": resumed})
 
     def working_set(self, problem: Problem) -> int:
-        return 1 << 20  # eight networks, say, fill a core's cache
+        return 5 << 19  # eight networks, say, fill a core's cache
 
     def _step(self, centres: torch.Tensor, train: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         import torch
