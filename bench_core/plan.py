@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bench_core.suite import Suite
     from bench_core.yamlfile import Loc, Scalar
 
-# Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded. A GPU wants many trials at once; on a
-# core wider batches gain little, and more is lost when a run is stopped; a network that fills either trains alone.
+# Divisors of the usual repeats (50, 100, 200, 800, …), so that no batch is padded. A GPU wants many trials at once; a
+# core gains little from wider batches, and a stopped run loses more; a network that fills either trains alone.
 WIDTHS = {"cpu": (50, 25, 10, 5, 2, 1), "cuda": (1000, 500, 250, 100, 50, 25, 10, 5, 2, 1)}
 WORKING_SET = {"cpu": 20 << 20, "cuda": 4 << 30}
 
