@@ -8,6 +8,7 @@ import shutil
 import site
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,6 +60,18 @@ def assert_told_what_is_missing(message: str) -> None:
     pattern = r"error: results/waiting/.*/suite\.yaml:\d+: metrics\[0\]: unknown metric 'acme_log_ratio'"
     assert re.search(pattern, message), message
     assert "if a plugin of yours offers it" in message
+
+
+# ---- what the wheel is told to hold ---------------------------------------------------------------------------------
+
+
+def test_every_built_in_plugin_and_package_is_declared(repo):
+    project = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))
+    files = sorted(path.stem for path in (repo / "plugins").iterdir() if path.suffix == ".py" or path.is_dir())
+    declared = project["project"]["entry-points"]["bench_core"]
+    assert declared == {name: f"bench_plugins.{name}" for name in files if not name.startswith("_")}
+    packages = {".".join(path.parent.relative_to(repo).parts) for path in repo.glob("bench_core/**/__init__.py")}
+    assert {name for name in project["tool"]["setuptools"]["packages"] if name.startswith("bench_core")} == packages
 
 
 # ---- the fast stand-in: the package and its metadata on the path -----------------------------------------------------
