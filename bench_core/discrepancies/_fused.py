@@ -359,9 +359,8 @@ def _float64_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     """``_kernel_sums`` by the kernel's matrix in float64, some of its columns at a time."""
     (n, d), m = q.shape[-2:], z.shape[-2]
     centre = z.double().mean(-2, keepdim=True)
-    u_q = _filled_up((q.double() - centre).mul_(1 / math.sqrt(bandwidth)))  # (B, n', d)
-    u_z = _filled_up((z.double() - centre).mul_(1 / math.sqrt(bandwidth)))  # (B, m', d)
-    exponent_q, exponent_z = u_q.square().sum(-1).mul_(-0.5), u_z.square().sum(-1).mul_(-0.5)
+    u_q, exponent_q = _scaled(_filled_up(q.double(), centre), centre, bandwidth)  # (B, n', d), (B, n')
+    u_z, exponent_z = _scaled(_filled_up(z.double(), centre), centre, bandwidth)  # (B, m', d), (B, m')
     queries = torch.cat((u_q, torch.ones_like(u_q[..., :1]), exponent_q[..., None]), -1).mT  # (B, d + 2, n')
     keys = torch.cat((u_z, exponent_z[..., None], torch.ones_like(u_z[..., :1])), -1)  # (B, m', d + 2)
     values = u_z.new_zeros(len(u_z), d + 2 - d % 2, u_z.shape[-2])  # (B, w, m'): of an even w, which is fast
@@ -383,10 +382,10 @@ def _float64_sums(q: Tensor, z: Tensor, bandwidth: float) -> Sums:
     return Sums(rows, pull.to(q.dtype))
 
 
-def _filled_up(u: Tensor) -> Tensor:
-    """``u`` ``(B, n, d)`` with zeros up to the next multiple of 8 points: every trial begins at a multiple of 64 bytes,
-    as the rounding of products depends on that, and none has a single row, which rounds otherwise too."""
-    return torch.nn.functional.pad(u, (0, 0, 0, -u.shape[-2] % 8))
+def _filled_up(z: Tensor, centre: Tensor) -> Tensor:
+    """``z`` ``(B, n, d)`` and copies of the centre up to the next multiple of 8 points: trials begin at multiples of 64
+    bytes, as the rounding of products depends on that, and none has a single row, which rounds otherwise too."""
+    return torch.cat((z, centre.expand(-1, -z.shape[-2] % 8, -1)), -2)
 
 
 def _alike(flags: Tensor) -> Iterator[tuple[slice | Tensor, bool]]:
