@@ -28,18 +28,6 @@ def refreshed(text: str, run: Run) -> str:
     return BLOCK.sub(lambda block: _block(block[1], run), text)
 
 
-def commands(text: str) -> list[list[str]]:
-    """Return the arguments of every `bench` in a document, in its order."""
-    found: list[list[str]] = []
-
-    def note(arguments: list[str]) -> str:
-        found.append(arguments)
-        return ""
-
-    refreshed(text, note)
-    return found
-
-
 def _block(block: str, run: Run) -> str:
     lines = []
     for line in block.splitlines():

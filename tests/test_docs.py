@@ -32,7 +32,7 @@ def test_what_a_document_prints_is_what_its_commands_print(repo, cli, monkeypatc
     monkeypatch.setenv("COLUMNS", str(documented.COLUMNS))
     monkeypatch.setenv("NO_COLOR", "1")
     text = (repo / "docs" / "alon2022.md").read_text(encoding="utf-8")
-    assert documented.commands(text)
+    assert "\n$ bench " in text
     assert documented.refreshed(text, lambda arguments: cli(*arguments).out) == text, (
         "run benchmarks/documented.py docs/alon2022.md"
     )
