@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench_core.engines.noise import draw
-from bench_core.engines.optim import Adam
+from bench_core.engines.optim import optimiser
 from bench_core.engines.recovery import GradientMethod, Loss, Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Critic:
     """B networks R^d -> R with the layers ``widths``, ReLU between them; no hidden layer makes it linear.
 
-    Initialised as ``torch.nn.Linear`` does, uniformly within 1/sqrt(fan-in), each trial from its own stream.
+    Initialised as ``torch.nn.Linear`` does, uniformly within 1/sqrt(fan-in), each trial from its own stream; a linear
+    critic has its first weights from the problem, where that gives some.
 
     Attributes:
         parameters: per layer weights ``(B, fan_in, fan_out)`` and biases ``(B, 1, fan_out)``.
@@ -35,6 +36,8 @@ class Critic:
             for part, rows in (("weights", fan_in), ("biases", 1)):
                 uniform = draw(task.trials, f"critic-{layer}-{part}", (rows, fan_out), "uniform")
                 self.parameters.append((2 * uniform - 1) * bound)
+        if not widths and (start := task.trials.data.get("critic_start")) is not None:
+            self.parameters[0] = start.unsqueeze(-1).clone()
 
     def require_grad(self, required: bool) -> None:
         """Say whether losses are differentiated with respect to the parameters."""
@@ -75,7 +78,7 @@ class Critic:
 
 
 class CriticMethod(GradientMethod):
-    """Descend a loss that a critic defines, while the critic ascends it; both by Adam with the same learning rate.
+    """Descend a loss that a critic defines, while the critic ascends it; both with the same learning rate.
 
     A gradient step is ``n_critic - 1`` steps of the critic alone and one step of both players at once, from the same
     samples (simultaneous descent-ascent). Subclasses define the two losses only, so that nothing else differs.
@@ -107,7 +110,7 @@ class CriticMethod(GradientMethod):
         import torch
 
         critic = Critic(task, (_lowest_power_of_two_above(task.observed.shape[-1]),) * self.hidden_layers)
-        adam = Adam(critic.parameters)
+        ascent = optimiser(self.optimiser, critic.parameters)
 
         def ascend(fake: torch.Tensor) -> None:
             critic.require_grad(True)
@@ -119,7 +122,7 @@ class CriticMethod(GradientMethod):
                 torch.zeros_like(parameter) if gradient is None else gradient
                 for gradient, parameter in zip(gradients, critic.parameters, strict=True)
             ]
-            adam.step(used, task.lr)
+            ascent.step(used, task.lr)
             self.after_critic_step(critic)
             task.spend(critic_steps=1)
 

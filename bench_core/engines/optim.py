@@ -1,15 +1,27 @@
-"""Adam with an independent state per trial, and learning-rate schedules."""
+"""Optimisers with an independent state per trial, and learning-rate schedules."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
 
 Schedule = Literal["constant", "linear", "cosine"]
+OptimiserName = Literal["adam", "sgd"]
+
+
+class Optimiser(Protocol):
+    """What moves parameters ``(B, ...)`` against their gradients, in place."""
+
+    def step(self, gradients: Sequence[torch.Tensor], lr: float) -> None: ...
+
+
+def optimiser(name: OptimiserName, parameters: Sequence[torch.Tensor]) -> Optimiser:
+    """Return an optimiser of ``parameters``, tensors with a leading trial axis."""
+    return Adam(parameters) if name == "adam" else SGD(parameters)
 
 
 def learning_rate(schedule: Schedule, lr: float, step: int, steps: int) -> float:
@@ -55,3 +67,15 @@ class Adam:
             mean.lerp_(gradient, 1 - beta1)
             square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
             parameter.addcdiv_(mean, square.sqrt().div_(root).add_(self.eps), value=-size)
+
+
+class SGD:
+    """Plain gradient descent on tensors with a leading trial axis, in place."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
+        self.parameters = list(parameters)
+
+    def step(self, gradients: Sequence[torch.Tensor], lr: float) -> None:
+        """Move every parameter against its gradient."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.sub_(gradient, alpha=lr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from bench_core.engines.noise import Law, Noise
-from bench_core.engines.optim import Adam, Schedule, learning_rate
+from bench_core.engines.optim import OptimiserName, Schedule, learning_rate, optimiser
 from bench_core.methods import Method
 from bench_core.problems import RecoveryProblem
 from bench_core.trials import Fit, Path, Trials
@@ -33,6 +33,7 @@ class Task:
         observed: the data, shape ``(B, m, d)``.
         start: the initial parameters, shape ``(B, p)``.
         lr: the learning rate of the present step.
+        memory: what a method keeps from step to step, by name: tensors ``(B, ...)``.
     """
 
     def __init__(self, trials: Trials, lr: float, init: str | None = None) -> None:
@@ -41,6 +42,7 @@ class Task:
         self.observed = trials["observed"]
         self.start = trials[f"start-{init}" if init else "start"]
         self.lr = lr
+        self.memory: dict[str, torch.Tensor] = {}
         self._noise: dict[tuple[str, tuple[int, ...]], Noise] = {}
         self._spent: dict[str, int] = {}
 
@@ -68,7 +70,7 @@ class Task:
 
 
 class GradientMethod(Method):
-    """Descend a loss by Adam, every trial of the batch on its own.
+    """Descend a loss step by step, every trial of the batch on its own.
 
     The smallest method defines ``name`` and ``objective``. A trial whose loss or gradient becomes non-finite is frozen
     where it was and fails, without disturbing its neighbours.
@@ -76,16 +78,18 @@ class GradientMethod(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"recovery"})
     quick: ClassVar[Mapping[str, Any]] = {"iterations": 30}
-    added: ClassVar[frozenset[str]] = frozenset({"init"})
+    added: ClassVar[frozenset[str]] = frozenset({"init", "optimiser"})
 
     lr: float = Field(0.1, gt=0)
-    """Learning rate of Adam."""
+    """Learning rate."""
     iterations: int = Field(1000, ge=1, le=100_000_000)
     """Gradient steps."""
     schedule: Schedule = "constant"
     """How the learning rate goes down: not at all, linearly or along a cosine to 0."""
     iterate: Literal["last", "average"] = "last"
     """The answer: the last iterate, or the average of the last half of them."""
+    optimiser: OptimiserName = "adam"
+    """Adam, or plain gradient descent."""
     init: str | None = None
     """The initial point, where the problem has several (``linear_unmixing``: vca, random); null: its usual one."""
 
@@ -151,12 +155,12 @@ class Descent:
     def run(self) -> Fit:
         method, task = self.method, self.task
         evaluate = method.gradient(task)
-        adam = Adam([self.theta])
+        descent = optimiser(method.optimiser, [self.theta])
         for step in range(method.iterations):
             task.lr = learning_rate(method.schedule, method.lr, step, method.iterations)
             loss, gradient = evaluate(self.theta)
             self._freeze(step, loss, gradient)
-            adam.step([gradient], task.lr)
+            descent.step([gradient], task.lr)
             if self.stopped:
                 self._hold()
             if 2 * step >= method.iterations:

@@ -75,7 +75,8 @@ class RecoveryProblem(Problem):
 
     ``draw`` gives ``truth`` (p,), ``start`` (p,) and ``observed`` (m, d); an answer is a tensor of shape ``(B, p)``.
     Tensors of a batch carry a leading trial axis B. ``draw`` may give further initial points, (p,) each, as
-    ``start-NAME``, for methods with a parameter ``init``.
+    ``start-NAME``, for methods with a parameter ``init``, and ``critic_start`` (d,), the initial weights of a linear
+    critic.
     """
 
     capabilities = frozenset({"recovery", "samples", "log_density", "gaussian_kernel_mean", "exact_mle"})

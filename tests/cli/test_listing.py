@@ -143,7 +143,7 @@ def test_the_version_is_printed(cli: Cli) -> None:
 def test_a_method_is_shown_with_its_parameters(cli: Cli) -> None:
     out = cli("show", "mmd").out
     assert out.startswith("method mmd\nDescend the unbiased estimate of MMD^2")
-    assert "  lr = 0.1  (float, > 0)\n      Learning rate of Adam.\n" in out
+    assert "  lr = 0.1  (float, > 0)\n      Learning rate.\n" in out
     assert "  schedule = \"constant\"  ('constant', 'linear', 'cosine')\n" in out
     assert "needs: recovery, samples\n" in out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ METHODS = {
     "init": {},
     "mle_exact": {},
 }
+CRITICS = ("wgan", "wgan_gp", "sobolev_gan", "mmd_gan", "mmd_gp", "smmd", "gcmmd")
 NUMBERS = ("metric.error", "path.loss", "path.error", "data_digest", "budget.gradient_steps")
 
 
@@ -323,13 +325,21 @@ def test_truth_always_succeeds_and_the_start_never(plugins, make_cell):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", dict.fromkeys((*METHODS, *CRITICS)))
 def test_the_gpu_gives_what_the_cpu_gives(plugins, make_cell, method):
     # Noise differs between devices; what does not draw any agrees, the others reach comparable errors.
-    cell = make_cell(plugins, "gaussian_mean", {"d": 4, "m": 200}, method, {**METHODS[method], "dtype": "float64"})
+    cell = make_cell(
+        plugins,
+        "gaussian_mean",
+        {"d": 4, "m": 200},
+        method,
+        {**METHODS.get(method, METHODS["wgan"]), "dtype": "float64"},
+    )
     job = Job(cell, tuple(range(10)), 10)
     cpu, gpu = (run_job(job, plugins, Setting(device, None, None)) for device in ("cpu", "cuda"))
     assert [row["status"] for row in gpu] == ["ok"] * 10
-    if method not in ("mmd", "wgan"):
-        for ours, theirs in zip(cpu, gpu, strict=True):
-            assert ours["metric.error"] == pytest.approx(theirs["metric.error"], rel=1e-6)
+    ours, theirs = ([row["metric.error"] for row in rows] for rows in (cpu, gpu))
+    if method in ("mmd", *CRITICS):
+        assert 0.5 < median(theirs) / median(ours) < 2
+    else:
+        assert ours == pytest.approx(theirs, rel=1e-6)
