@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 
 GROUP = "bench_core"
 DISTRIBUTION = "distribution-fit-bench"
-REPORTS = ("bench_core.report.formats", "bench_core.report.landscapes", "bench_core.report.curves")
+REPORTS = (
+    "bench_core.report.formats",
+    "bench_core.report.landscapes",
+    "bench_core.report.curves",
+    "bench_core.report.critics",
+)
 """Modules of the core that offer formats and figures."""
 PATH_VARIABLE = "BENCH_PLUGIN_PATH"
 
