@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ class GCMMD(FeatureMethod):
     """Descend the Gradient-Constrained MMD, whose constraint holds on average over a measure."""
 
     name = "gcmmd"
+    quick: ClassVar[Mapping[str, Any]] = {"points": 8}
 
     lam: float = Field(1.0, gt=0)
     """Weight lambda of the RKHS norm in the constraint."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +27,7 @@ class LipschitzMMD(FeatureMethod):
     """
 
     name = "lipmmd"
+    quick: ClassVar[Mapping[str, Any]] = {"points": 9}
 
     hidden_layers: Literal[0] = 0
     """The critic is linear."""

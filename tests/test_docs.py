@@ -24,19 +24,20 @@ def test_the_documented_suite_is_valid_and_has_every_key(repo, project, plugins)
         assert re.search(rf"\b{key}:", text), key
 
 
-def test_what_a_document_prints_is_what_its_commands_print(repo, cli, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["alon2022", "arbel2018"])
+def test_what_a_document_prints_is_what_its_commands_print(repo, cli, monkeypatch: pytest.MonkeyPatch, name):
     spec = importlib.util.spec_from_file_location("documented", repo / "benchmarks" / "documented.py")
     documented = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(documented)
     monkeypatch.chdir(repo)
     monkeypatch.setenv("COLUMNS", str(documented.COLUMNS))
     monkeypatch.setenv("NO_COLOR", "1")
-    text = (repo / "docs" / "alon2022.md").read_text(encoding="utf-8")
+    text = (repo / "docs" / f"{name}.md").read_text(encoding="utf-8")
     assert "\n$ bench " in text
     assert documented.refreshed(text, lambda arguments: cli(*arguments).out) == text, (
-        "run benchmarks/documented.py docs/alon2022.md"
+        f"run benchmarks/documented.py docs/{name}.md"
     )
-    for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
-        assert (repo / "docs" / name).is_file(), name
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (repo / "docs" / picture).is_file(), picture
     for command in re.findall(r"`bench ([^`]*)`", text):
         assert command.split()[0] in ("figure", "run", "report", "verify"), command

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class FeatureMethod(CriticMethod):
 
     K is Gaussian. Subclasses define the discrepancy, and a penalty on the critic if there is one.
     """
+
+    quick: ClassVar[Mapping[str, Any]] = {"n_critic": 2, "iterations": 15}
 
     critic: Literal["trained", "none"] = "trained"
     """Train the feature phi, or take K on the data themselves; the critic's other parameters then mean nothing."""
