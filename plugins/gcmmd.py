@@ -29,7 +29,7 @@ class GCMMD(FeatureMethod):
     measure: Literal["data", "wide"] = "data"
     """Where the constraint is averaged: over the data, or over N(0, 10² I) as in Appendix B."""
     points: int = Field(64, ge=2, le=100_000)
-    """How many points of the measure are taken: the first of the data, or fresh ones at each step."""
+    """How many points of the measure are taken: the first of the data, or fresh ones each time."""
 
     def discrepancy(
         self, real: torch.Tensor, fake: torch.Tensor, kernel: Gaussian, feature: Feature | None, task: Task
@@ -38,6 +38,8 @@ class GCMMD(FeatureMethod):
             mu = 10 * task.noise("measure", (self.points, real.shape[-1]))
         else:
             mu = real[..., : self.points, :]
+        points = mu.shape[-2]
+        task.spend(kernel_evaluations=points * (points + real.shape[-2] + fake.shape[-2]))
         return gcmmd2(real, fake, kernel, features=feature, mu=mu, lam=self.lam)
 
 

@@ -53,9 +53,10 @@ class LipschitzMMD(FeatureMethod):
         if feature is not None:  # phi(x) = psi x + a constant
             psi = feature.critic.parameters[0].flatten()  # (B,)
             kernel = Gaussian(self.bandwidth / psi.square().clamp(min=1e-12))
-        found = lipmmd(
-            real, fake, kernel, self._points(real, fake), lam=self.lam, start=task.memory.get("lipmmd-weights")
-        )
+        points = self._points(real, fake)
+        k = points.shape[-2]
+        task.spend(kernel_evaluations=k * (k + real.shape[-2] + fake.shape[-2]))
+        found = lipmmd(real, fake, kernel, points, lam=self.lam, start=task.memory.get("lipmmd-weights"))
         task.memory["lipmmd-weights"] = found.weights
         return found.value.square()
 

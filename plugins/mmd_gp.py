@@ -41,6 +41,7 @@ class MMDGP(FeatureMethod):
         if self.at == "real":
             share = share.new_ones(share.shape)
         real, fake = real[..., :n, :], fake[..., :n, :]
+        task.spend(kernel_evaluations=2 * n * n)
         return self.penalty * mmd_gp(real, fake, Gaussian(self.bandwidth), feature, share)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -79,9 +79,6 @@ class Gaussians1D(RecoveryProblem):
     def error(self, theta: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         mean, width = theta[..., 0] - truth[..., 0], theta[..., 1].exp() - truth[..., 1].exp()
         return (mean.square() + width.square()).sqrt()
-
-    def succeeded(self, error: Any) -> Any:
-        return error < self.threshold
 
 
 @hookimpl
