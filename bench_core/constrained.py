@@ -7,7 +7,6 @@ The constraint is averaged over a weighted set of nodes, that is by a rule of qu
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -126,15 +125,6 @@ class Constraint:
         taken = of_values @ self.kernel(self.nodes, t) + (down * of_gradients.reshape(m, 1, d)).sum((0, -1))
         critic: Tensor = (eta - taken) / (self.lam * distance)
         return critic
-
-
-def hermite(law: Normal, points: int) -> tuple[Tensor, Tensor]:
-    """Nodes ``(points, 1)`` and weights ``(points,)`` of Gauss-Hermite quadrature over a Gaussian on the line."""
-    import numpy as np
-    import torch
-
-    nodes, weights = (torch.from_numpy(each) for each in np.polynomial.hermite_e.hermegauss(points))
-    return law.mean + law.spread * nodes[:, None], weights / math.sqrt(2 * math.pi)
 
 
 # --- the Sobolev critic ---------------------------------------------------------------------------------------------

@@ -22,8 +22,6 @@ SPREAD = 0.1
 LAM = 1.0
 FIXED = (0.1, 10.0)
 """The values of psi with which kernels are not optimised."""
-NODES = 60
-"""Of the quadrature over P. At the largest psi the kernel is a tenth as wide as P."""
 POINTS = 81
 
 
@@ -74,14 +72,24 @@ def smmd(psi: float) -> Tensor:
 
 def gcmmd(psi: float) -> Tensor:
     """The Gradient-Constrained MMD with the measure P, ``(sigma, mu)``."""
-    from bench_core.constrained import Constraint, hermite, population_mmd2
+    from bench_core.constrained import Constraint, population_mmd2
     from bench_core.kernels import Gaussian
 
     p, q = _laws()
-    nodes, weights = hermite(p, NODES)
+    nodes, weights = _nodes(psi)
     constraint = Constraint(Gaussian(psi**-2), nodes, weights, weights, LAM)
     of_p, of_q = p.kernel_mean(nodes, psi**-2), q.kernel_mean(nodes, psi**-2)
     return constraint.distance(population_mmd2(p, q, psi**-2), of_p[0] - of_q[0], of_p[1] - of_q[1])
+
+
+def _nodes(psi: float, to_a_width: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Nodes ``(k, 1)`` and weights of P over six standard deviations on each side, so many to a width of the kernel:
+    between nodes that are farther apart a critic may be steep for nothing."""
+    import torch
+
+    points = max(81, math.ceil(12 * SPREAD * psi * to_a_width) + 1)
+    nodes = torch.linspace(-6 * SPREAD, 6 * SPREAD, points, dtype=torch.float64)
+    return nodes[:, None], (-0.5 * (nodes / SPREAD).square()).softmax(0)
 
 
 def _supremum(distance: Callable[[float], Tensor]) -> Tensor:

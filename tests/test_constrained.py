@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from bench_core.constrained import Constraint, Normal, hermite, population_mmd2, sobolev_critic
+from bench_core.constrained import Constraint, Normal, population_mmd2, sobolev_critic
 from bench_core.discrepancies import gcmmd2, lipmmd, mmd2
 from bench_core.kernels import Gaussian
 
@@ -50,12 +50,6 @@ def test_without_spread_a_gaussian_is_a_point():
         law([0.2, 0.4], 0.0).kernel_mean(t, 2.0)[0],
         Gaussian(2.0)(torch.tensor([[0.2, 0.4]], dtype=torch.float64), t)[0],
     )
-
-
-def test_a_quadrature_over_a_gaussian_has_its_moments():
-    nodes, weights = hermite(law([0.5], 2.0), 12)
-    moments = [float((weights * nodes[:, 0] ** power).sum()) for power in range(5)]
-    assert moments == pytest.approx([1, 0.5, 0.25 + 4, 0.125 + 3 * 0.5 * 4, 0.5**4 + 6 * 0.25 * 4 + 3 * 16])
 
 
 # ---- constraints -----------------------------------------------------------------------------------------------------

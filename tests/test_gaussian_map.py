@@ -41,6 +41,15 @@ def test_a_place_of_the_map_is_what_samples_say(coarse):
     assert float(gaussian_map.gcmmd(1.0)[row, column]) == pytest.approx(float(found.sqrt()), rel=1e-2)
 
 
+@pytest.mark.parametrize("psi", [1.0, 30.0, 100.0])
+def test_a_finer_rule_over_the_measure_changes_nothing_however_narrow_the_kernel(coarse, monkeypatch, psi):
+    nodes, weights = gaussian_map._nodes(psi)
+    assert float((weights * nodes[:, 0].square()).sum()) == pytest.approx(gaussian_map.SPREAD**2, rel=1e-6)
+    found, rule = gaussian_map.gcmmd(psi), gaussian_map._nodes
+    monkeypatch.setattr(gaussian_map, "_nodes", lambda psi: rule(2 * max(psi, 50.0)))
+    torch.testing.assert_close(found, gaussian_map.gcmmd(psi), rtol=1e-3, atol=1e-6)
+
+
 def test_critics_in_the_plane_point_from_the_model_to_the_target_and_mirror_at_the_axis():
     scene = Planar(cells=64, every=8)
     places = scene.places

@@ -57,7 +57,7 @@ class DiracVectorField(PaperFigure):
         import torch
 
         side = torch.linspace(-self.reach, self.reach, 19, dtype=torch.float64)
-        heights = torch.linspace(0.2, self.widest, 15, dtype=torch.float64)
+        heights = torch.linspace(0.4, self.widest, 15, dtype=torch.float64)
         theta, width = torch.meshgrid(side, heights, indexing="xy")
         # Row by row: the constrained losses solve equations at each place, whose matrices would be gigabytes together.
         rows = [game.field(*row) for row in zip(theta, 1 / width, strict=True)]
@@ -133,7 +133,7 @@ class DistanceVsTheta(PaperFigure):
 
         figure = Figure(figsize=(WIDTH, 2.2), layout="constrained")
         axes = figure.subplots()
-        half = torch.logspace(-3, 0, 40, dtype=torch.float64) * self.reach
+        half = torch.logspace(-3, 0, 30, dtype=torch.float64) * self.reach
         theta = torch.cat((-half.flip(0), half))
         for (name, curve), (color, _), (_, dashes) in zip(dirac.optimised(half).items(), COLORS, DASHES, strict=False):
             (line,) = axes.plot(theta, torch.cat((curve.flip(0), curve)), color=color, label=name)
