@@ -202,7 +202,7 @@ def test_the_first_block_is_what_everybody_looks_at(repo):
         assert find_runs(repo / "results" / "reference" / name)[0].folder == first.folder
 
 
-CONFIRMED = {"gaussian_cov", "gaussian_mean", "init_distance"}
+CONFIRMED = {"gaussian_cov", "gaussian_mean", "init_distance", "dirac"}
 """Suites whose second block is there, too."""
 
 

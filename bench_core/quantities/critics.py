@@ -294,7 +294,7 @@ QUANTITIES = (
     ),
     Quantity(
         "dirac_gcmmd_near_over_root",
-        "The same over the square root of θ over the measure's density",
+        "Optimised GCMMD of point masses 1e-6 apart, over the root of θ over the density of N(0, 10²)",
         f"{PAPER}, Appendix B; the rate is ours",
         gcmmd_wide_over_root,
     ),
