@@ -12,7 +12,9 @@ fits those of the first trials are kept: the rest would take most of the room.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,15 +122,18 @@ def same_bits(rows: pl.DataFrame, plan: Plan, plugins: Plugins, run: Run, replay
     ran = rows.filter(pl.col("status") != "skipped", pl.col("split") == "main").unique("cell_id", keep="first")
     first = dict(ran.select("cell_id", "trial_id").iter_rows())
     found = all(reasons[cell] == reason for cell, reason in skipped.iter_rows())
+    chosen = []
     for label in plan.labels:
         cells = [cell for cell in plan.cells if cell.label == label and cell.cell_id in first]
         spread = {round(i * (len(cells) - 1) / max(1, replayed - 1)) for i in range(replayed)} if cells else set()
-        for cell in (cells[index] for index in sorted(spread)):
-            again = replay(run.folder, first[cell.cell_id], plugins, rtol=0.0)
-            if not again.match:
-                columns = ", ".join(each.column for each in again.differences)
-                print(f"{label}, trial {first[cell.cell_id]}: another {columns}; " + "; ".join(again.notes))
-            found &= again.match
+        chosen += [(label, first[cells[index].cell_id]) for index in sorted(spread)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each replay has a worker process of its own
+        replays = list(pool.map(lambda each: replay(run.folder, each[1], plugins, rtol=0.0), chosen))
+    for (label, trial), again in zip(chosen, replays, strict=True):
+        if not again.match:
+            columns = ", ".join(each.column for each in again.differences)
+            print(f"{label}, trial {trial}: another {columns}; " + "; ".join(again.notes))
+        found &= again.match
     return found and bool(first or len(skipped))
 
 
