@@ -47,6 +47,9 @@ class Mine(Method):
     name = "mine"
     needs = frozenset({"recovery", "log_density"})
 
+    def unfit(self, problem):
+        return "two parameters" if problem.name == "gaussians_1d" else super().unfit(problem)
+
     def fit(self, trials):
         return Fit(answer=trials["observed"].mean(-2))
 
@@ -62,6 +65,9 @@ class Mean(Method):
 
     name = "mean"
     needs: ClassVar[frozenset[str]] = frozenset({"recovery", "log_density"})
+
+    def unfit(self, problem):
+        return "two parameters" if problem.name == "gaussians_1d" else super().unfit(problem)
 
     def fit(self, trials):
         return Fit(answer=trials["observed"].mean(-2))
@@ -229,18 +235,18 @@ def test_a_class_that_stands_anywhere_is_checked():
 
 def test_problems_can_be_given():
     class Picky(Mean):
-        """The mean in one dimension."""
+        """The mean in seven dimensions."""
 
         name = "picky"
 
         def unfit(self, problem):
-            return None if problem.d == 1 else "d must be 1"
+            return None if problem.d == 7 else "d must be 7"
 
     name = "fit"
-    names = ("gaussian_cov", "gaussian_mean", "gmm_cov", "gmm_mean", "linear_unmixing")
-    reasons = "; ".join(f"{each}: d must be 1" for each in names)
+    names = ("dirac", "gaussian_cov", "gaussian_mean", "gaussians_1d", "gmm_cov", "gmm_mean", "linear_unmixing")
+    reasons = "; ".join(f"{each}: d must be 7" for each in names)
     assert named(checks_of(Picky), name).run().came == f"none ({reasons})"
-    assert named(checks_of(Picky, problems=[GaussianMean(d=1, m=20)]), name).run().status == "passed"
+    assert named(checks_of(Picky, problems=[GaussianMean(d=7, m=20)]), name).run().status == "passed"
 
 
 def test_quick_parameters_of_base_classes_count_and_the_nearest_wins():
@@ -299,7 +305,7 @@ def test_a_fit_that_needs_what_is_not_there_is_skipped_with_the_reason():
     assert report.failed == []
     reasons = {result.check.name: result.reason for result in report.results}
     assert reasons["fit"] == reasons["same seed"] == "it needs a GPU"
-    kit = Kit(load_plugins(PluginSources()), "cpu", [GaussianMean(d=1, m=20)])
+    kit = Kit(load_plugins(PluginSources()), "cpu", [GaussianMean(d=7, m=20)])
     assert MethodLab(Gpu, kit, "", loaded=False).device == "cpu"
     kit.device = "cuda"
     assert MethodLab(Gpu, kit, "", loaded=False).device == "cuda"
@@ -367,7 +373,7 @@ def test_instances_of_one_problem_are_fitted_each():
             seen.add(trials.problem.m)
             return super().fit(trials)
 
-    problems = [GaussianMean(d=1, m=20), GaussianMean(d=1, m=21)]
+    problems = [GaussianMean(d=7, m=20), GaussianMean(d=1, m=21)]
     named(checks_of(Counts, problems=problems), "same seed").run()
     assert seen == {20, 21}
 
