@@ -6,7 +6,7 @@ axes, nor for the weights of the penalties of Figure 5 (here 1) and its starts; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench_core import hookimpl
@@ -17,6 +17,7 @@ from bench_core.report.landscapes import PAGE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from bench_core.dirac import Game
     from bench_core.summary import Summary
@@ -107,10 +108,7 @@ class OptimalCritics(PaperFigure):
         axes = figure.subplots()
         t = torch.linspace(-15.0, 35.0, 1001, dtype=torch.float64)
         curves = dirac.critics(self.theta, t)
-        for (name, curve), (color, _), (_, dashes) in zip(curves.items(), COLORS, DASHES, strict=False):
-            (line,) = axes.plot(t, curve / curve.abs().max(), color=color, label=name)
-            if dashes:
-                line.set_dashes(dashes)
+        _lines(axes, t, {name: curve / curve.abs().max() for name, curve in curves.items()})
         axes.set_xlabel("t")
         axes.set_ylabel("critic, largest value 1")
         axes.grid(axis="y")
@@ -135,16 +133,22 @@ class DistanceVsTheta(PaperFigure):
         axes = figure.subplots()
         half = torch.logspace(-3, 0, 30, dtype=torch.float64) * self.reach
         theta = torch.cat((-half.flip(0), half))
-        for (name, curve), (color, _), (_, dashes) in zip(dirac.optimised(half).items(), COLORS, DASHES, strict=False):
-            (line,) = axes.plot(theta, torch.cat((curve.flip(0), curve)), color=color, label=name)
-            if dashes:
-                line.set_dashes(dashes)
+        curves = dirac.optimised(half)
+        _lines(axes, theta, {name: torch.cat((curve.flip(0), curve)) for name, curve in curves.items()})
         axes.set_xlabel("θ")
         axes.set_ylabel("distance of the point masses")
         axes.set_ylim(bottom=0.0, top=2.0)
         axes.grid(axis="y")
         figure.legend(loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
         return figure
+
+
+def _lines(axes: Axes, x: Tensor, curves: Mapping[str, Tensor]) -> None:
+    """Draw curves over ``x``, told apart by colour and dashes."""
+    for (name, curve), (color, _), (_, dashes) in zip(curves.items(), COLORS, DASHES, strict=False):
+        (line,) = axes.plot(x, curve, color=color, label=name)
+        if dashes:
+            line.set_dashes(dashes)
 
 
 class CriticGradients2D(PaperFigure):
